@@ -1,0 +1,241 @@
+"""GPT-2's architecture (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners") in one file.
+
+    model = GPT(GPTConfig(vocab_size=50257, block_size=128, n_layer=6, n_head=6, n_embd=384))
+    logits, loss = model(idx, targets)                      # idx, targets: (B, T) token ids
+    stories = model.generate([prompt], 200, stop_token=eot) # lists of token ids
+
+Parameters have GPT-2's names (`transformer.h.0.attn.c_attn.weight`, ...), so its weights map by name. The shape of the
+code follows nanoGPT. B is the batch, T the time, C = n_embd, V the vocabulary, S = block_size.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+@dataclass
+class GPTConfig:
+    """The shape of a model. `dropout` is a probability; `bias` is for all linear layers and LayerNorms, as in GPT-2."""
+
+    vocab_size: int = 50257
+    block_size: int = 128
+    n_layer: int = 6
+    n_head: int = 6
+    n_embd: int = 384
+    dropout: float = 0.1
+    bias: bool = True
+
+    @property
+    def padded_vocab_size(self):
+        """Rows of the embedding: the vocabulary rounded up to 64, which is what tensor cores like."""
+        return -(-self.vocab_size // 64) * 64
+
+
+class CausalSelfAttention(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.n_head = config.n_head
+        self.dropout = config.dropout
+        self.c_attn = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+        self.resid_dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x, positions=None, cache=None):
+        B, T, C = x.shape
+        q, k, v = (
+            part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)  # (B, n_head, T, head size)
+            for part in self.c_attn(x).split(C, dim=2)
+        )
+        if cache is None:
+            dropout = self.dropout if self.training else 0.0
+            y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+        else:
+            for kept, new in zip(cache, (k, v), strict=True):  # (B, n_head, S, head size), written at `positions`
+                kept.scatter_(2, positions[:, None, :, None].expand_as(new), new.to(kept.dtype))
+            seen = torch.arange(cache[0].size(2), device=x.device) <= positions[:, None, :, None]  # (B, 1, T, S)
+            y = F.scaled_dot_product_attention(q, *cache, attn_mask=seen)
+        return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))
+
+
+class MLP(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=config.bias)
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x):
+        return self.dropout(self.c_proj(F.gelu(self.c_fc(x), approximate="tanh")))  # GPT-2's GELU is the tanh one
+
+
+class Block(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.n_embd, eps=1e-5, bias=config.bias)
+        self.attn = CausalSelfAttention(config)
+        self.ln_2 = nn.LayerNorm(config.n_embd, eps=1e-5, bias=config.bias)
+        self.mlp = MLP(config)
+
+    def forward(self, x, positions=None, cache=None):
+        x = x + self.attn(self.ln_1(x), positions, cache)
+        return x + self.mlp(self.ln_2(x))
+
+
+class GPT(nn.Module):
+    """A decoder-only transformer with learned positions, pre-norm blocks and a head tied to the embedding."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.transformer = nn.ModuleDict(
+            {
+                "wte": nn.Embedding(config.padded_vocab_size, config.n_embd),
+                "wpe": nn.Embedding(config.block_size, config.n_embd),
+                "drop": nn.Dropout(config.dropout),
+                "h": nn.ModuleList(Block(config) for _ in range(config.n_layer)),
+                "ln_f": nn.LayerNorm(config.n_embd, eps=1e-5, bias=config.bias),
+            }
+        )
+        self.lm_head = nn.Linear(config.n_embd, config.padded_vocab_size, bias=False)
+        self.lm_head.weight = self.transformer.wte.weight  # tied: Press and Wolf 2017, arXiv 1608.05859
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.dim() == 2:
+                # each block adds to the residual stream twice; GPT-2 (section 2.3) scales its init so that the sum
+                # keeps its variance
+                scale = math.sqrt(2 * config.n_layer) if name.endswith("c_proj.weight") else 1
+                nn.init.normal_(parameter, std=0.02 / scale)
+        with torch.no_grad():  # the padding is never looked up, predicted or trained
+            self.lm_head.weight[config.vocab_size :].zero_()
+
+    def forward(self, idx, targets=None):
+        """Logits and loss.
+
+        idx: (B, T) token ids, T <= block_size. targets: (B, T) token ids, -1 where there is nothing to predict.
+        Returns (logits, loss): with targets, logits (B, T, V) and the mean cross-entropy in nats over the targets that
+        are not -1; without, the logits of the last position alone (B, 1, V) and None. V is vocab_size, unpadded.
+        """
+        x = self.hidden(idx)
+        if targets is None:
+            return self.logits(x[:, -1:]), None
+        logits = self.logits(x)
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+
+    def hidden(self, idx, positions=None, caches=None):
+        """The last hidden states (B, T, C) of idx (B, T).
+
+        With `caches`, one pair (keys, values) of (B, n_head, S, head size) a block, idx stands at `positions` (B, T)
+        of sequences whose earlier keys and values are in the caches, and its own are written there.
+        """
+        if positions is None:
+            positions = torch.arange(idx.size(1), device=idx.device)[None]
+        x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(positions))
+        for i, block in enumerate(self.transformer.h):
+            x = block(x, positions, caches[i] if caches is not None else None)
+        return self.transformer.ln_f(x)
+
+    def logits(self, x):
+        """(..., C) -> (..., vocab_size): the padding is cut off, so it is never predicted."""
+        return self.lm_head(x)[..., : self.config.vocab_size]
+
+    def num_params(self, embeddings=True):
+        """Parameters, the padding apart; the tied embedding counts once, as the head. Without embeddings: neither."""
+        config = self.config
+        total = sum(parameter.numel() for parameter in self.parameters())
+        total -= (config.padded_vocab_size - config.vocab_size) * config.n_embd
+        return total if embeddings else total - (config.vocab_size + config.block_size) * config.n_embd
+
+    def flops_per_token(self):
+        """Floating-point operations to train on one token, 6 N + 12 L C T (PaLM, arXiv 2204.02311, appendix B).
+
+        N counts the head and not the positions, which are looked up; the causal mask's saving is not counted.
+        """
+        config = self.config
+        matmul_params = self.num_params() - config.block_size * config.n_embd
+        return 6 * matmul_params + 12 * config.n_layer * config.n_embd * config.block_size
+
+    def new_caches(self, batch_size):
+        """Empty caches for `batch_size` sequences: see `hidden`."""
+        config, weight = self.config, self.lm_head.weight
+        shape = (batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
+        return [tuple(weight.new_zeros(shape) for _ in range(2)) for _ in range(config.n_layer)]
+
+    @torch.inference_mode()
+    def stream(self, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, stop_token=None, generator=None):
+        """Continue several prompts at once, and yield a list a step: each row's new token, None once the row ended.
+
+        prompts: non-empty lists of token ids, of any lengths; what does not fit block_size is cut from the left.
+        temperature, top_k, top_p: see `draw`. A row ends after `stop_token` (which is yielded) or `max_new_tokens`.
+        generator: a torch.Generator on the model's device, for draws that repeat.
+
+        Keys and values are cached: a token costs one position, not the whole context. Positions are learned, so a full
+        context cannot slide by one; a row that reaches block_size forgets its older half, and what is left is read
+        again from position 0. Greedy tokens are those of the model without a cache that forgets in the same way.
+        """
+        size, device = self.config.block_size, self.lm_head.weight.device
+        contexts = [list(prompt)[-size:] for prompt in prompts]
+        alive = [True] * len(contexts)
+        last = torch.zeros(len(contexts), dtype=torch.long, device=device)  # where each row's newest token stands
+        rows = torch.arange(len(contexts), device=device)
+        token = caches = None
+        was_training = self.training
+        self.eval()
+        try:
+            for _ in range(max_new_tokens):
+                full = any(len(context) > size for context in contexts)
+                if caches is None or full:
+                    contexts = [context[-(size // 2) :] if len(context) > size else context for context in contexts]
+                    caches = caches or self.new_caches(len(contexts))
+                    longest = max(map(len, contexts))
+                    # short rows are padded on the right, where the causal mask hides it until it is overwritten
+                    idx = torch.tensor([context + [0] * (longest - len(context)) for context in contexts])
+                    positions = torch.arange(longest, device=device).expand(len(contexts), -1)
+                    x = self.hidden(idx.to(device), positions, caches)
+                    last = torch.tensor([len(context) - 1 for context in contexts], device=device)
+                    x = x[rows, last]
+                else:
+                    last = last + 1
+                    x = self.hidden(token[:, None], last[:, None], caches)[:, 0]
+                token = draw(self.logits(x), temperature, top_k, top_p, generator)
+                step = [new if row else None for row, new in zip(alive, token.tolist(), strict=True)]
+                yield step
+                for row, new in enumerate(step):
+                    contexts[row].append(new if alive[row] else 0)
+                    alive[row] = alive[row] and new != stop_token
+                if not any(alive):
+                    return
+        finally:
+            self.train(was_training)
+
+    def generate(self, prompts, max_new_tokens, **options):
+        """The new tokens of each prompt as a list, the stop token left out. Arguments: see `stream`."""
+        stories = [[] for _ in prompts]
+        for step in self.stream(prompts, max_new_tokens, **options):
+            for story, token in zip(stories, step, strict=True):
+                if token is not None and token != options.get("stop_token"):
+                    story.append(token)
+        return stories
+
+
+def draw(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
+    """Draw one token a row from logits (B, V): (B,) ids.
+
+    temperature 0 takes the likeliest. top_k > 0 keeps the k likeliest tokens; top_p < 1 keeps the likeliest tokens
+    that together reach p (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751).
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    logits = logits.float() / temperature
+    if 0 < top_k < logits.size(-1):
+        logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -math.inf)
+    probs = logits.softmax(dim=-1)
+    if top_p < 1:
+        ordered, order = probs.sort(dim=-1, descending=True)
+        ordered[ordered.cumsum(dim=-1) - ordered >= top_p] = 0  # what stands before a token has reached p already
+        probs = torch.zeros_like(probs).scatter(-1, order, ordered)
+    # the largest of p / Exponential(1) falls on each token with probability p: a draw with no wait for the device
+    return (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=-1)

@@ -1,0 +1,140 @@
+"""Tell a story with a trained model.
+
+    python sample.py --prompt "Once upon a time"                     from the newest run under out/
+    python sample.py --out_dir out/tinystories --num_samples 3       three stories that open as they like
+    echo "Tom had a red kite." | python sample.py --prompt -         the prompt from standard input
+
+The story appears as it is written and ends where the model ends it. Standard output holds the stories, a line of
+dashes between them, and nothing else; what is said about them goes to standard error.
+"""
+
+import codecs
+import secrets
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+import checkpoint
+import devices
+import tokenizer
+from configuration import OptionParser, UserError, run
+
+SEPARATOR = "-" * 15
+
+
+class Printer:
+    """Prints stories in order while all of them are being written at once: whole characters, as soon as they stand."""
+
+    def __init__(self, encoding, prompt, count):
+        self.encoding = encoding
+        self.decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(count)]
+        self.texts = [prompt] * count  # what waits to be printed
+        self.ended = [False] * count
+        self.current = 0
+
+    def add(self, step):
+        """Take each story's new token, None where it has ended."""
+        for i, token in enumerate(step):
+            if token is None or token == self.encoding.eot_token:
+                self.ended[i] = True
+            else:
+                self.texts[i] += self.decoders[i].decode(self.encoding.decode_single_token_bytes(token))
+        self.flush()
+
+    def finish(self):
+        """No more tokens come: print what is left."""
+        self.ended = [True] * len(self.ended)
+        self.flush()
+
+    def flush(self):
+        while self.current < len(self.texts):
+            sys.stdout.write(self.texts[self.current])
+            self.texts[self.current] = ""
+            if not self.ended[self.current]:
+                break
+            last = self.current == len(self.texts) - 1
+            sys.stdout.write("\n" if last else f"\n{SEPARATOR}\n")
+            self.current += 1
+        sys.stdout.flush()
+
+
+def check(options):
+    for name, valid, wanted in (
+        ("num_samples", options.num_samples >= 1, "at least 1"),
+        ("max_new_tokens", options.max_new_tokens >= 1, "at least 1"),
+        ("temperature", options.temperature >= 0, "0 (always the likeliest token) or above"),
+        ("top_k", options.top_k >= 0, "0 (all tokens) or above"),
+        ("top_p", 0 < options.top_p <= 1, "above 0 and at most 1"),
+    ):
+        if not valid:
+            raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)}")
+
+
+def read_prompt(prompt):
+    if prompt != "-":
+        return prompt
+    try:
+        return sys.stdin.buffer.read().decode().rstrip("\n")
+    except UnicodeDecodeError as error:
+        raise UserError("the prompt on standard input is not UTF-8") from error
+
+
+def main():
+    parser = OptionParser(__doc__)
+    parser.option("--prompt", "", "how the story begins; empty: as the model likes; -: read it from standard input")
+    parser.option("--out_dir", None, "the run, or a checkpoint file (default: the newest run under out/)")
+    parser.option("--num_samples", 1, "how many stories", int)
+    parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
+    parser.option(
+        "--temperature", 0.8, "below 1 bolder in what is likely, above 1 wilder; 0: always the likeliest", float
+    )
+    parser.option("--top_k", 200, "draw from the k likeliest tokens; 0: from all", int)
+    parser.option("--top_p", 1.0, "draw from the likeliest tokens that together reach probability p", float)
+    parser.option("--seed", None, "the same seed tells the same stories (default: a fresh one, which is said)", int)
+    parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
+    parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
+    options = parser.parse()
+    check(options)
+    device = devices.pick_device(options.device)
+    dtype = devices.pick_dtype(options.dtype, device)
+
+    path = Path(options.out_dir) if options.out_dir else checkpoint.newest_run()
+    path = path / "best.pt" if path.is_dir() or not path.suffix else path
+    saved = checkpoint.load(path)
+    model = checkpoint.build_model(saved).to(device, dtype)
+    encoding = tokenizer.from_text(saved["tokenizer"])
+    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    generator = torch.Generator(device).manual_seed(seed)
+    print(f"{path}, step {saved['step']:,}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
+
+    prompt = read_prompt(options.prompt)
+    tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]  # every story follows an end-of-text
+    if len(tokens) > model.config.block_size:
+        print(
+            f"warning: the prompt has {len(tokens) - 1} tokens, the context {model.config.block_size}:"
+            " the model sees the end of it",
+            file=sys.stderr,
+        )
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a console that lacks a character must not end the story
+    printer = Printer(encoding, prompt, options.num_samples)
+    start, count = time.perf_counter(), 0
+    for step in model.stream(
+        [tokens] * options.num_samples,
+        options.max_new_tokens,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        stop_token=encoding.eot_token,
+        generator=generator,
+    ):
+        count += sum(token is not None for token in step)
+        printer.add(step)
+    printer.finish()
+    print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run(main)

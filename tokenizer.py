@@ -1,0 +1,94 @@
+"""The vocabulary: GPT-2's byte-pair encoding, whole or pruned to the tokens a corpus uses.
+
+A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: a line a token, its bytes in base64
+and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
+"""
+
+import base64
+import hashlib
+import os
+
+import tiktoken
+from tiktoken_ext.openai_public import ENDOFTEXT, r50k_pat_str
+
+from configuration import ROOT, UserError
+
+GPT2_VOCAB_SIZE = 50257
+SMALLEST_VOCAB_SIZE = 257  # the 256 bytes, so that any text has an encoding, and end-of-text
+
+
+def gpt2():
+    """GPT-2's own encoding, from the two vocabulary files under `data/`: no network is needed."""
+    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / "data"))
+    return tiktoken.get_encoding("gpt2")
+
+
+def from_ranks(ranks):
+    """The encoding of `ranks`, a dict from a token's bytes to its id 0..n-1; end-of-text gets id n."""
+    size = len(ranks) + 1
+    return tiktoken.Encoding(
+        "gpt2" if size == GPT2_VOCAB_SIZE else f"gpt2-pruned-{size}",
+        pat_str=r50k_pat_str,
+        mergeable_ranks=ranks,
+        special_tokens={ENDOFTEXT: len(ranks)},
+        explicit_n_vocab=size,
+    )
+
+
+def parents(token, ranks):
+    """The two tokens whose merge makes `token` (bytes), or () for a single byte.
+
+    They are what byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909, section 3.2) leaves of the token's bytes
+    when only the merges that come before its own are made.
+    """
+    parts = [bytes([byte]) for byte in token]
+    while len(parts) > 2:
+        merge = min(range(len(parts) - 1), key=lambda i: ranks.get(parts[i] + parts[i + 1], len(ranks)))
+        parts[merge : merge + 2] = [parts[merge] + parts[merge + 1]]
+    return tuple(parts) if len(parts) == 2 else ()
+
+
+def prune(encoding, counts, vocab_size):
+    """The `vocab_size` tokens of `encoding` that a corpus uses most, as an encoding of their own.
+
+    Kept are the 256 bytes, then the most frequent tokens (ties in the encoding's order), each with the tokens its
+    merges pass through, until `vocab_size - 1` are kept; a token that no longer fits with what it needs is passed
+    over. The kept tokens are numbered in the encoding's order, so merges keep their priority: a word all of whose
+    tokens are kept gets exactly those tokens, and any text round-trips.
+
+    counts: how often each id of `encoding` occurs, an integer array of shape (n_vocab,).
+    """
+    ranks = encoding._mergeable_ranks
+    kept = {token for token in ranks if len(token) == 1}
+    for token in sorted(ranks, key=lambda token: (-int(counts[ranks[token]]), ranks[token])):
+        needed, todo = set(), [token]
+        while todo:
+            ancestor = todo.pop()
+            if ancestor not in kept and ancestor not in needed:
+                needed.add(ancestor)
+                todo.extend(parents(ancestor, ranks))
+        if len(kept) + len(needed) < vocab_size:
+            kept |= needed
+        if len(kept) == vocab_size - 1:
+            break
+    return from_ranks({token: i for i, token in enumerate(sorted(kept, key=ranks.get))})
+
+
+def to_text(encoding):
+    """The text of the encoding's `.tiktoken` file (ASCII)."""
+    by_rank = sorted(encoding._mergeable_ranks.items(), key=lambda item: item[1])
+    return "".join(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in by_rank)
+
+
+def from_text(text):
+    """The encoding of a `.tiktoken` file's text. Raises UserError where it is not one."""
+    try:
+        pairs = (line.split() for line in text.splitlines())
+        return from_ranks({base64.b64decode(token, validate=True): int(rank) for token, rank in pairs})
+    except Exception as error:
+        raise UserError(f"the tokenizer is damaged ({error}): run `python prepare.py --force` again") from error
+
+
+def sha256(text):
+    """The identity of a tokenizer: the sha256, in hexadecimal, of its file's text."""
+    return hashlib.sha256(text.encode()).hexdigest()
