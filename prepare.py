@@ -48,7 +48,8 @@ def open_source(dataset, column):
     if dataset == "sample":
         from data.sample_stories import stories
 
-        return {"train": (stories, None)}
+        sample = list(stories())
+        return {"train": (lambda: iter(sample), len(sample))}
     path = Path(dataset).expanduser()
     if path.exists():
         return open_local(path, column)
@@ -140,7 +141,7 @@ def read_parquet(file, column):
 
 
 def read_lines(file):
-    """(number, text) for each line of a UTF-8 file, its line end cut off. Raises UserError with the line that is not."""
+    """(number, text) for each line of a UTF-8 file, its line end cut off. Raises UserError for a line that is not."""
     with open(file, "rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
@@ -185,7 +186,7 @@ def cut_validation(open_train, rows, fraction):
     if not 0 < fraction < 1:
         raise UserError(f"--validation_fraction must lie between 0 and 1, not {fraction}")
     if rows is None:
-        rows = sum(1 for _ in tqdm(open_train(), "counting", unit=" stories", leave=False))
+        rows = sum(1 for _ in tqdm(open_train(), "counting", unit=" stories", leave=False, disable=None))
     if rows < 2:
         raise UserError(f"the source has {rows} stories: at least two are needed, one to train on and one to validate")
     chosen = np.random.default_rng(SPLIT_SEED).permutation(rows)[: max(1, round(rows * fraction))]
@@ -229,7 +230,7 @@ def encode_split(what, split, encoding, threads, consume):
     """Tokenize a split, hand each array of ids to `consume`, and return the split's counts for meta.json."""
     open_stories, rows = split
     counts = {"stories": 0, "tokens": 0, "text_bytes": 0}
-    with tqdm(total=rows, desc=what, unit=" stories", unit_scale=True) as bar:
+    with tqdm(total=rows, desc=what, unit=" stories", unit_scale=True, disable=None) as bar:
         for ids, stories, text_bytes in encode(open_stories(), encoding, threads):
             consume(ids)
             for key, more in zip(counts, (stories, len(ids), text_bytes), strict=True):

@@ -149,10 +149,13 @@ class Progress:
     logged: int = 0  # the step of the last line in log.csv
     seconds: float = 0.0  # spent in optimizer steps
     best: float = math.inf  # validation loss of best.pt, nats a token
-    losses: int = 0  # steps since the last line
+    losses: float = 0.0  # steps with a finite gradient since the last line
     loss_sum: float = 0.0  # and the sum of their losses
     skipped: float = 0.0  # steps not applied because their gradient was not finite
     skipped_in_a_row: float = 0.0
+
+
+METERS = ["losses", "loss_sum", "skipped", "skipped_in_a_row"]  # the part of Progress that the device counts
 
 
 class Trainer:
@@ -201,7 +204,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=65536.0 if self.half else 1.0)
         self.progress = Progress()
         self.skipped_said = 0
-        self.meters = torch.zeros(3, device=self.device)  # loss_sum, skipped, skipped_in_a_row: read when logged
+        self.meters = torch.zeros(len(METERS), device=self.device)  # counted on the device, read when logged
         self.norm = torch.zeros((), device=self.device)
 
     def say(self, text):
@@ -244,8 +247,8 @@ class Trainer:
             memory = f"{torch.cuda.max_memory_allocated(self.device) / 2**30:.1f} of"
             memory += f" {devices.memory_bytes(self.device) / 2**30:.0f} GiB"
         self.say(
-            f"step     {self.config.sequences_per_step:,} sequences, {-(-self.share // self.micro_batch)} micro-batches of"
-            f" {self.micro_batch} a process, {memory}{compiled}"
+            f"step     {self.config.sequences_per_step:,} sequences, in micro-batches of {self.micro_batch}:"
+            f" {memory}{compiled}"
         )
         if self.processes.world > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
@@ -295,9 +298,7 @@ class Trainer:
             if self.half and self.saved["scaler"]["scale"] > 1:
                 self.scaler.load_state_dict(self.saved["scaler"])
             self.progress = progress = Progress(**self.saved["progress"])
-            self.meters += torch.tensor([progress.loss_sum, progress.skipped, progress.skipped_in_a_row]).to(
-                self.device
-            )
+            self.meters += torch.tensor([getattr(progress, name) for name in METERS]).to(self.device)
             self.say(f"resume   {self.out_dir} after step {progress.step:,}")
             for name, was in self.saved["config"].items():
                 if name != "init_from" and getattr(config, name, was) != was:
@@ -351,7 +352,8 @@ class Trainer:
             disable=not (self.processes.first and interactive),
         )
         self.raw_model.train()
-        self.since = said = time.perf_counter()  # `since`: when the steps that `seconds` lacks began
+        self.since, self.since_step = time.perf_counter(), progress.step  # where the steps not yet timed began
+        said = self.since
         while True:
             step = progress.step
             last = step == config.max_iters
@@ -407,27 +409,34 @@ class Trainer:
         self.norm = torch.nn.utils.clip_grad_norm_(self.raw_model.parameters(), limit)
         # a norm that is not finite: the scaler leaves such a step out. While float16's scale is still finding its
         # level that is no error, and at scale 1, as bfloat16 and float32 have it always, it is
-        wrong = ~self.norm.isfinite() & (self.scaler.scale(torch.ones_like(self.norm)) <= 1)
+        finite = self.norm.isfinite()
+        wrong = ~finite & (self.scaler.scale(torch.ones_like(self.norm)) <= 1)
         self.scaler.step(self.optimizer)
         self.scaler.update(None if self.half else 1.0)
         self.optimizer.zero_grad(set_to_none=True)
         self.scheduler.step()
-        loss_sum, skipped, in_a_row = self.meters
-        self.meters = torch.stack([loss_sum + step_loss, skipped + wrong, (in_a_row + wrong) * wrong])
+        losses, loss_sum, skipped, in_a_row = self.meters
+        loss_sum = torch.where(finite, loss_sum + step_loss, loss_sum)
+        self.meters = torch.stack([losses + finite, loss_sum, skipped + wrong, (in_a_row + wrong) * wrong])
         progress.step += 1
-        progress.losses += 1
 
     # -- what is said and kept on the way
+
+    def read_meters(self):
+        """Bring the meters and the clock into `progress`. Waits for the device."""
+        progress = self.progress
+        for name, value in zip(METERS, self.meters.tolist(), strict=True):
+            setattr(progress, name, value)
+        now = time.perf_counter()
+        progress.seconds += now - self.since
+        self.speed = (progress.step - self.since_step) / (now - self.since)  # steps a second
+        self.since, self.since_step = now, progress.step
 
     def measure(self):
         """The line of log.csv for the steps since the last one. Waits for the device; raises UserError on a bad run."""
         progress = self.progress
-        progress.loss_sum, progress.skipped, progress.skipped_in_a_row = self.meters.tolist()
-        now = time.perf_counter()
-        self.speed = progress.losses / (now - self.since)  # steps a second
-        progress.seconds += now - self.since
-        self.since = now
-        (train_loss,) = self.processes.reduce([progress.loss_sum / progress.losses / self.processes.world])
+        self.read_meters()
+        loss_sum, losses = self.processes.reduce([progress.loss_sum, progress.losses])
         if progress.skipped > self.skipped_said:
             self.say(f"step {progress.step:,}: {progress.skipped:.0f} steps left out so far, their gradient not finite")
             self.skipped_said = progress.skipped
@@ -440,7 +449,7 @@ class Trainer:
             "step": progress.step,
             "tokens": progress.step * self.config.sequences_per_step * self.config.block_size,
             "seconds": progress.seconds,
-            "train_loss": train_loss,
+            "train_loss": loss_sum / losses if losses else math.nan,
             "lr": self.config.learning_rate * lr_factor(self.config)(progress.step - 1),
             "grad_norm": self.norm.item(),
         }
@@ -448,8 +457,8 @@ class Trainer:
     def write(self, line):
         """Put a line into log.csv, and begin to collect the next."""
         progress = self.progress
-        progress.logged, progress.losses, progress.loss_sum = progress.step, 0, 0.0
-        self.meters[0] = 0.0
+        progress.logged, progress.losses, progress.loss_sum = progress.step, 0.0, 0.0
+        self.meters[:2] = 0.0
         if self.processes.first:
             self.log.add(line)
         if self.tracker:
@@ -552,8 +561,7 @@ class Trainer:
     def stop(self, number):
         """End at a signal: keep everything, say how to go on, and exit with 128 + the signal's number."""
         progress = self.progress
-        progress.loss_sum, progress.skipped, progress.skipped_in_a_row = self.meters.tolist()
-        progress.seconds += time.perf_counter() - self.since
+        self.read_meters()
         if self.processes.first:
             self.save_last()
             words = [word for word in sys.argv[1:] if not word.startswith("--init_from")]
