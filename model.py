@@ -16,9 +16,16 @@ import torch.nn.functional as F
 from torch import nn
 
 
+# logits that HeadLoss takes at once: compiled, they are 16 bits wide and many keep a GPU busy; otherwise, 32 and more
+HEAD_CHUNK, HEAD_CHUNK_COMPILED = 2**25, 2**29
+
+
 @dataclass
 class GPTConfig:
-    """The shape of a model. `dropout` is a probability; `bias` is for all linear layers and LayerNorms, as in GPT-2."""
+    """The shape of a model, GPT-2's habits the defaults.
+
+    dropout is a probability; bias is for all linear layers and LayerNorms; init_std is the spread of new weights.
+    """
 
     vocab_size: int = 50257
     block_size: int = 128
@@ -27,6 +34,7 @@ class GPTConfig:
     n_embd: int = 384
     dropout: float = 0.1
     bias: bool = True
+    init_std: float = 0.02
 
     @property
     def padded_vocab_size(self):
@@ -84,6 +92,53 @@ class Block(nn.Module):
         return x + self.mlp(self.ln_2(x))
 
 
+class HeadLoss(torch.autograd.Function):
+    """The mean cross-entropy of a linear head, with its gradient, a chunk of tokens at a time.
+
+    HeadLoss.apply(x (N, C), weight (V, C), targets (N,), vocab_size) is F.cross_entropy(x @ weight[:vocab_size].T,
+    targets, ignore_index=-1). The logits of all tokens together are the largest thing in a small model; here they
+    never exist, because the gradient of a chunk is taken while its logits are at hand (the idea of Liger Kernel's
+    fused linear cross-entropy, arXiv 2410.10989, section 3.2). Products are in autocast's type, sums in float32.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, targets, vocab_size):
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        head = weight.to(dtype)
+        valid = targets >= 0
+        tokens = torch.arange(head.size(0), device=x.device)
+        loss = torch.zeros((), device=x.device)
+        training = any(ctx.needs_input_grad)
+        grads_x, grad_head = [], torch.zeros_like(weight) if training else None
+        rows = max(1, (HEAD_CHUNK_COMPILED if torch.compiler.is_compiling() else HEAD_CHUNK) // head.size(0))
+        with torch.autocast(device, enabled=False):
+            for part in range(0, x.size(0), rows):
+                chunk, target = x[part : part + rows].to(dtype), targets[part : part + rows, None]
+                logits = (chunk @ head.t()).float()
+                logits[:, vocab_size:] = -math.inf
+                # with an infinite sum, all gradients of a token that is not predicted are 0
+                log_sum = logits.logsumexp(-1, keepdim=True).masked_fill(target < 0, math.inf)
+                loss += torch.where(target < 0, 0, log_sum - logits.gather(-1, target.clamp_min(0))).sum()
+                if training:
+                    # d loss / d logits = softmax - one-hot. The division by the count waits for `backward`, where the
+                    # scaler's factor comes in: float16 has no room for such small numbers
+                    grad = logits.sub_(log_sum).exp_().sub_((tokens == target).float()).to(dtype)
+                    grads_x.append(grad @ head)
+                    grad_head += grad.t() @ chunk
+        count = valid.sum()
+        if training:
+            ctx.save_for_backward(torch.cat(grads_x), grad_head, count)
+            ctx.dtype = x.dtype
+        return loss / count
+
+    @staticmethod
+    def backward(ctx, grad_loss):
+        grad_x, grad_head, count = ctx.saved_tensors
+        scale = grad_loss / count
+        return (grad_x.float() * scale).to(ctx.dtype), grad_head * scale, None, None
+
+
 class GPT(nn.Module):
     """A decoder-only transformer with learned positions, pre-norm blocks and a head tied to the embedding."""
 
@@ -108,20 +163,23 @@ class GPT(nn.Module):
                 # each block adds to the residual stream twice; GPT-2 (section 2.3) scales its init so that the sum
                 # keeps its variance
                 scale = math.sqrt(2 * config.n_layer) if name.endswith("c_proj.weight") else 1
-                nn.init.normal_(parameter, std=0.02 / scale)
+                nn.init.normal_(parameter, std=config.init_std / scale)
         with torch.no_grad():  # the padding is never looked up, predicted or trained
             self.lm_head.weight[config.vocab_size :].zero_()
 
-    def forward(self, idx, targets=None):
+    def forward(self, idx, targets=None, with_logits=True):
         """Logits and loss.
 
         idx: (B, T) token ids, T <= block_size. targets: (B, T) token ids, -1 where there is nothing to predict.
         Returns (logits, loss): with targets, logits (B, T, V) and the mean cross-entropy in nats over the targets that
         are not -1; without, the logits of the last position alone (B, 1, V) and None. V is vocab_size, unpadded.
+        with_logits=False leaves the logits out (None), which makes the loss faster and much smaller in memory.
         """
         x = self.hidden(idx)
         if targets is None:
             return self.logits(x[:, -1:]), None
+        if not with_logits:
+            return None, HeadLoss.apply(x.flatten(0, 1), self.lm_head.weight, targets.flatten(), self.config.vocab_size)
         logits = self.logits(x)
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
 

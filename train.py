@@ -129,7 +129,7 @@ def initial_model(config, corpus, saved):
     if saved is None:
         torch.manual_seed(config.seed)
         shape = {name: getattr(config, name) for name in SHAPE}
-        return GPT(GPTConfig(vocab_size=corpus.vocab_size, dropout=config.dropout, **shape))
+        return GPT(GPTConfig(corpus.vocab_size, dropout=config.dropout, init_std=config.init_std, **shape))
     shape = saved["model_config"]
     wrong = [
         f"{name} {shape[name]}, not {getattr(config, name)}" for name in SHAPE if getattr(config, name) != shape[name]
@@ -266,7 +266,7 @@ class Trainer:
             try:
                 with self.context():
                     idx, targets = batch[: self.micro_batch, :-1], batch[: self.micro_batch, 1:]
-                    loss = self.model(idx.contiguous(), targets.contiguous())[1]
+                    loss = self.model(idx.contiguous(), targets.contiguous(), with_logits=False)[1]
                 self.scaler.scale(loss).backward()
                 loss.item()
             except Exception as error:
@@ -401,7 +401,7 @@ class Trainer:
             waiting = contextlib.nullcontext() if last or self.processes.world == 1 else self.model.no_sync()
             with waiting, self.processes.alive():
                 with self.context():
-                    loss = self.model(idx[part], targets[part])[1] * (len(idx[part]) / self.share)
+                    loss = self.model(idx[part], targets[part], with_logits=False)[1] * (len(idx[part]) / self.share)
                 self.scaler.scale(loss).backward()
             step_loss += loss.detach()
         self.scaler.unscale_(self.optimizer)
@@ -504,7 +504,7 @@ class Trainer:
                 model.train()
                 return None
             with self.context():
-                nats += model(idx, targets)[1].float() * predicted
+                nats += model(idx, targets, with_logits=False)[1] * predicted
             count += predicted
             if number % 64 == 0:  # a long sum in float32 would round
                 total += nats.item()

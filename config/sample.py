@@ -1,4 +1,4 @@
-"""The embedded sample on a laptop: two CPU cores, no network, under three minutes of training.
+"""The embedded sample on a laptop: two CPU cores, no GPU, no network.
 
 python prepare.py --dataset sample && python train.py config/sample.py
 """
@@ -6,18 +6,19 @@ python prepare.py --dataset sample && python train.py config/sample.py
 dataset = "sample"
 out_dir = "out/sample"
 
-n_layer = 4
-n_head = 4
-n_embd = 128
-block_size = 256
+n_layer = 2
+n_head = 3
+n_embd = 192
+block_size = 128
 dropout = 0.0
+init_std = 0.05
 
-batch_size = 16
+batch_size = 8
 gradient_accumulation_steps = 1
-learning_rate = 3e-3
-min_lr = 3e-4
+learning_rate = 4e-3
+min_lr = 2e-4
 beta2 = 0.99
 warmup_iters = 50
-max_iters = 800
+max_iters = 2200
 
-eval_interval = 200
+eval_interval = 550

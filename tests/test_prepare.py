@@ -235,9 +235,7 @@ def test_hub_data_set(empty, monkeypatch):
 
     train = datasets.Dataset.from_dict({"text": ["one", None, "three"] * 700})
     validation = datasets.Dataset.from_dict({"text": ["four"]})
-    monkeypatch.setattr(
-        datasets, "load_dataset", lambda name: datasets.DatasetDict(train=train, validation=validation)
-    )
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict(train=train, validation=validation))
     assert call("prepare.py", "--name", "x").status == 0
     assert tokens_of("data/x", "train") == [tokenizer.gpt2().encode_ordinary(t) for t in ["one", "", "three"] * 700]
 
