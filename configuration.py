@@ -252,14 +252,13 @@ def read_command_line(arguments):
 
 
 def combine(*layers):
-    """A checked TrainConfig and {option: where its value is from}; `layers` are (where, {name: value}), last wins."""
+    """A TrainConfig and {option: where its value is from}; `layers` are (where, {name: value}), the last wins."""
     config, origins = TrainConfig(), dict.fromkeys(OPTIONS, "default")
     for where, values in layers:
         for name, value in values.items():
             setattr(config, name, value)
             origins[name] = where
     config.out_dir = config.out_dir or f"out/{config.dataset}"
-    config.check()
     return config, origins
 
 

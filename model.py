@@ -15,7 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-
 # logits that HeadLoss takes at once: compiled, they are 16 bits wide and many keep a GPU busy; otherwise, 32 and more
 HEAD_CHUNK, HEAD_CHUNK_COMPILED = 2**25, 2**29
 

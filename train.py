@@ -609,6 +609,7 @@ def main():
         inherited = set(SHAPE) if config.init_from != "resume" else set(saved["config"]) - NOT_INHERITED
         defaults = {name: saved["config"][name] for name in inherited & set(configuration.OPTIONS)}
         config, origins = configuration.combine((str(path), defaults), *layers)
+    config.check()
     trainer = Trainer(config, origins, saved)
     if config.eval_only:
         trainer.say(f"{path}: {describe_score(*trainer.validate())}")

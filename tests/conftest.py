@@ -59,7 +59,10 @@ def start(script, *arguments, cwd, **options):
 
 
 def environment(**more):
-    return os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": "2"} | more
+    """The environment of a process of its own: as many threads as in this one, so that it rounds the same."""
+    import torch
+
+    return os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())} | more
 
 
 def assert_mistake(result, *words):

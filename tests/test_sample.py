@@ -1,0 +1,145 @@
+"""sample.py: what it prints where, and what its options promise."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from conftest import ROOT, assert_mistake, call, environment
+
+import checkpoint
+import tokenizer
+
+
+@pytest.fixture
+def at_run(workshop, monkeypatch):
+    monkeypatch.chdir(workshop.path)
+    return workshop.path
+
+
+def test_standard_output_is_the_story_alone(at_run):
+    result = call("sample.py", "--prompt", "Once upon a time", "--seed", "1", "--max_new_tokens", "20")
+    assert result.status == 0, result.err
+    assert result.out.startswith("Once upon a time") and result.out.endswith("\n")
+    saved = checkpoint.load("out/small/best.pt")
+    encoding = tokenizer.from_text(saved["tokenizer"])
+    prompt = [encoding.eot_token, *encoding.encode_ordinary("Once upon a time")]
+    (story,) = checkpoint.build_model(saved).generate(
+        [prompt],
+        20,
+        temperature=0.8,
+        top_k=200,
+        stop_token=encoding.eot_token,
+        generator=torch.Generator().manual_seed(1),
+    )
+    assert result.out == "Once upon a time" + encoding.decode(story) + "\n"
+    assert "out/small/best.pt" in result.err and "seed 1" in result.err
+
+
+def test_seeds_and_greed(at_run):
+    def story(*options):
+        return call("sample.py", "--max_new_tokens", "30", *options).out
+
+    assert story("--seed", "1") == story("--seed", "1") != story("--seed", "2")
+    assert story("--temperature", "0", "--seed", "1") == story("--temperature", "0", "--seed", "2")
+    assert story("--top_k", "1", "--seed", "3") == story("--temperature", "0")
+
+
+def test_several_stories(at_run):
+    result = call("sample.py", "--prompt", "Tom", "--num_samples", "3", "--seed", "1", "--max_new_tokens", "15")
+    stories = result.out.split("\n---------------\n")
+    assert len(stories) == 3 and all(story.startswith("Tom") for story in stories) and len(set(stories)) == 3
+
+
+def test_prompt_from_standard_input(at_run):
+    result = call("sample.py", "--prompt", "-", "--max_new_tokens", "5", stdin="A frog named Tilly\n")
+    assert result.status == 0 and result.out.startswith("A frog named Tilly")
+
+
+def test_a_prompt_longer_than_the_context_is_cut(at_run):
+    result = call("sample.py", "--prompt", "word " * 300, "--max_new_tokens", "5")
+    assert result.status == 0 and "warning" in result.err and "context" in result.err
+    assert result.out.startswith("word " * 300)
+
+
+def test_it_stops_at_end_of_text(at_run, tmp_path):
+    """A model that always says end-of-text tells an empty story."""
+    saved = checkpoint.load("out/small/best.pt")
+    eot = tokenizer.from_text(saved["tokenizer"]).eot_token
+    saved["model"]["transformer.ln_f.weight"].zero_()
+    saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][eot].sign())
+    checkpoint.save(tmp_path / "end.pt", saved)
+    assert call("sample.py", "--prompt", "Hello", "--out_dir", tmp_path / "end.pt", "--temperature", "0").out == "Hello\n"
+
+
+def test_whole_characters_as_they_come(at_run, monkeypatch):
+    """A character of several bytes is printed once its last byte is there, and never in parts."""
+    import sample
+
+    encoding = tokenizer.from_text(checkpoint.load("out/small/best.pt")["tokenizer"])
+    text = "café 🦊 日本"
+    tokens = encoding.encode_ordinary(text)
+    assert len(tokens) > len(text), "the vocabulary has whole characters for this"
+    written = []
+    monkeypatch.setattr(sample.sys.stdout, "write", written.append)
+    printer = sample.Printer(encoding, "", 1)
+    for token in tokens:
+        printer.add([token])
+    printer.add([encoding.eot_token])
+    monkeypatch.undo()
+    assert "".join(written) == text + "\n"
+    assert len([part for part in written if part]) > 8 and not any("\ufffd" in part for part in written)
+
+
+def test_a_pipe_that_closes_is_no_error(at_run):
+    command = f'"{sys.executable}" "{ROOT / "sample.py"}" --num_samples 50 --max_new_tokens 400 --seed 1 | head -c 5'
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment())
+    assert "Traceback" not in result.stderr
+
+
+def test_the_newest_run_is_taken(workshop, tmp_path, monkeypatch):
+    import os
+    import shutil
+
+    monkeypatch.chdir(tmp_path)
+    for age, name in ((100, "old"), (0, "new"), (50, "middle")):
+        shutil.copytree(workshop.path / "out/small", tmp_path / "out" / name)
+        stamp = (tmp_path / "out" / name / "best.pt").stat().st_mtime - age
+        os.utime(tmp_path / "out" / name / "best.pt", (stamp, stamp))
+    (tmp_path / "out/half-written").mkdir()
+    (tmp_path / "out/half-written/best.pt.partial").write_bytes(b"x")
+    assert "out/new/best.pt" in call("sample.py", "--max_new_tokens", "1").err
+
+
+MISTAKES = {
+    "temperature": (["--temperature", "-1"], ["temperature", "-1"]),
+    "top_k": (["--top_k", "-1"], ["top_k", "-1"]),
+    "top_p": (["--top_p", "0"], ["top_p"]),
+    "no samples": (["--num_samples", "0"], ["num_samples"]),
+    "no tokens": (["--max_new_tokens", "0"], ["max_new_tokens"]),
+    "wrong type": (["--top_k", "few"], ["top_k", "few"]),
+    "misspelled": (["--promt", "x"], ["--promt", "did you mean --prompt?"]),
+    "device": (["--device", "toaster"], ["toaster"]),
+    "no checkpoint": (["--out_dir", "out/nothing"], ["out/nothing"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes(at_run, mistake):
+    arguments, words = MISTAKES[mistake]
+    result = call("sample.py", *arguments)
+    assert_mistake(result, *words)
+    assert result.out == ""
+
+
+def test_no_run_yet(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_mistake(call("sample.py"), "no checkpoint", "python train.py")
+
+
+def test_help(at_run):
+    result = call("sample.py", "--help")
+    assert result.status == 0
+    options = "prompt out_dir num_samples max_new_tokens temperature top_k top_p seed device dtype"
+    assert set(re.findall(r"^  --(\w+)", result.out, re.M)) == set(options.split())
