@@ -36,7 +36,7 @@ import devices
 import tokenizer
 from batches import Corpus, TrainBatches, validation_batches
 from configuration import UserError, run
-from model import GPT, GPTConfig
+from model import GPT, HEAD_CHUNK, HEAD_CHUNK_COMPILED, GPTConfig
 from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_wandb
 
 SHAPE = ["n_layer", "n_head", "n_embd", "block_size", "bias"]  # options that a checkpoint has decided
@@ -67,7 +67,7 @@ def lr_factor(config):
 
 
 def make_optimizer(model, config, device):
-    """AdamW with decay on matrices only; one fused kernel on CUDA."""
+    """AdamW with decay on matrices only; one fused kernel where there is CUDA."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
@@ -77,31 +77,29 @@ def make_optimizer(model, config, device):
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=device.type == "cuda")
 
 
-def micro_batch_bytes(model_config, compiled):
-    """Rough bytes of activations a sequence takes: logits and their gradient, and what the blocks keep.
+def memory_bytes(model, micro_batch, compiled):
+    """Roughly what training takes: weights and their like, the head's chunk of logits, what the blocks keep.
 
-    The factors are what peak memory on a GPU showed in 16-bit mixed precision, rounded up; a guess that is too low only
-    costs a second try.
+    The factors are rounded up from the peak memory that runs in 16-bit mixed precision showed on a GPU; where they are
+    too low, a second try costs a few seconds.
     """
-    head, body = (3, 45) if compiled else (14, 100)
-    width = head * model_config.padded_vocab_size + body * model_config.n_layer * model_config.n_embd
-    return width * model_config.block_size
+    config = model.config
+    weights = 16 * model.num_params()  # parameters, gradients, and AdamW's two moments, in float32
+    chunk = min(HEAD_CHUNK_COMPILED if compiled else HEAD_CHUNK, micro_batch * config.block_size * config.vocab_size)
+    blocks = micro_batch * config.block_size * config.n_layer * config.n_embd
+    return weights + (4 if compiled else 12) * chunk + (45 if compiled else 100) * blocks
 
 
-def micro_batch_sizes(config, model_config, share, device, compiled):
+def micro_batch_sizes(model, share, device, compiled):
     """Micro-batches to try, the likeliest to be fastest first: divisors of this process's `share` of a step."""
-    if config.micro_batch_size:
-        return [min(config.micro_batch_size, share)]
     # more tokens at once keep a GPU busier, up to a point; on a CPU they only fall out of its caches
-    tokens = {"cuda": 131072, "mps": 16384, "cpu": 4096}[device.type]
-    limit = max(1, tokens // model_config.block_size)
+    most = {"cuda": 131072, "mps": 16384, "cpu": 4096}[device.type] // model.config.block_size
+    sizes = [size for size in range(min(most, share), 1, -1) if share % size == 0]
     if device.type == "cuda":
-        allowed = 0.8 * devices.memory_bytes(device) / micro_batch_bytes(model_config, compiled)
-        limit = max(1, min(limit, int(allowed)))
-    sizes = [size for size in range(min(limit, share), 0, -1) if share % size == 0]
-    tries = sizes[:1]
-    for size in sizes:
-        if size <= tries[-1] // 2:
+        sizes = [size for size in sizes if memory_bytes(model, size, compiled) < 0.8 * devices.memory_bytes(device)]
+    tries = []
+    for size in [*sizes, 1]:
+        if not tries or size <= tries[-1] // 2:
             tries.append(size)
     return tries
 
@@ -196,7 +194,10 @@ class Trainer:
         )
         # on a CPU compiling seldom pays for itself, so there it takes an explicit --compile
         self.compile = config.compile and (self.device.type == "cuda" or origins["compile"] != "default")
-        self.sizes = micro_batch_sizes(config, self.model_config, self.share, self.device, self.compile)
+        if config.micro_batch_size:
+            self.sizes = [min(config.micro_batch_size, self.share)]
+        else:
+            self.sizes = micro_batch_sizes(self.raw_model, self.share, self.device, self.compile)
         self.micro_batch = self.sizes[0]
         self.model = torch.compile(self.raw_model) if self.compile else self.raw_model
         # float16 needs the scaler to keep small gradients; all types need it to hold back a step that is not finite
@@ -240,15 +241,10 @@ class Trainer:
             self.find_micro_batch()
         self.micro_batch = int(self.processes.reduce([self.micro_batch], torch.distributed.ReduceOp.MIN)[0])
         compiled = f", compiled in {time.perf_counter() - start:.0f} s" if self.model is not self.raw_model else ""
-        memory = micro_batch_bytes(self.model_config, self.compile) * self.micro_batch
-        memory += 16 * self.raw_model.num_params()  # parameters, gradients, and AdamW's two moments, in float32
-        memory = f"about {memory / 2**30:.1f} GiB"
-        if self.device.type == "cuda":
-            memory = f"{torch.cuda.max_memory_allocated(self.device) / 2**30:.1f} of"
-            memory += f" {devices.memory_bytes(self.device) / 2**30:.0f} GiB"
+        memory = memory_bytes(self.raw_model, self.micro_batch, self.compile) / 2**30
         self.say(
-            f"step     {self.config.sequences_per_step:,} sequences, in micro-batches of {self.micro_batch}:"
-            f" {memory}{compiled}"
+            f"step     {self.config.sequences_per_step:,} sequences, in micro-batches of {self.micro_batch}; about"
+            f" {memory:.1f} GiB of memory{compiled}"
         )
         if self.processes.world > 1:
             ids = [self.device.index] if self.device.type == "cuda" else None
@@ -381,6 +377,8 @@ class Trainer:
             self.optimizer_step()
             bar.update()
         bar.close()
+        peak = torch.cuda.max_memory_allocated(self.device) / 2**30 if self.device.type == "cuda" else 0
+        self.say(f"{progress.seconds:.0f} s of training" + (f", at most {peak:.1f} GiB of GPU memory" if peak else ""))
         self.say(f"done: the best model is in {self.out_dir}: python sample.py --out_dir={self.out_dir}")
         self.processes.close()
 

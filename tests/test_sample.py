@@ -70,7 +70,8 @@ def test_it_stops_at_end_of_text(at_run, tmp_path):
     saved["model"]["transformer.ln_f.weight"].zero_()
     saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][eot].sign())
     checkpoint.save(tmp_path / "end.pt", saved)
-    assert call("sample.py", "--prompt", "Hello", "--out_dir", tmp_path / "end.pt", "--temperature", "0").out == "Hello\n"
+    result = call("sample.py", "--prompt", "Hello", "--out_dir", tmp_path / "end.pt", "--temperature", "0")
+    assert result.out == "Hello\n"
 
 
 def test_whole_characters_as_they_come(at_run, monkeypatch):

@@ -65,7 +65,7 @@ def test_same_arguments_give_the_same_stories(corpus):
 
 def test_plots(told):
     titles = [plot.title for plot in PLOTS]
-    assert len(set(titles)) == len(titles) >= 48
+    assert len(set(titles)) == len(titles) >= 40
     assert {story.plot for story in told} == set(titles)
 
 
@@ -151,13 +151,16 @@ def test_stories_open_in_many_ways(corpus):
     assert len({" ".join(nameless(story[:60])[:4]) for story in corpus}) >= 150
 
 
-def test_stories_do_not_repeat_each_other(corpus):
+def test_ten_stories_read_like_ten_stories(corpus):
     # Without the names: those alone would make two tellings of one plot look different.
-    sample = map(nameless, random.Random(2).sample(corpus, 300))
-    grams = [{tuple(text[i : i + 8]) for i in range(len(text) - 7)} for text in sample]
-    seen = Counter(gram for story in grams for gram in story)
-    shared = sorted(sum(seen[gram] > 1 for gram in story) / len(story) for story in grams)
-    assert shared[len(shared) // 2] < 0.7
+    rng, shared = random.Random(2), []
+    for _ in range(200):
+        sample = map(nameless, rng.sample(corpus, 10))
+        grams = [{tuple(text[i : i + 8]) for i in range(len(text) - 7)} for text in sample]
+        seen = Counter(gram for story in grams for gram in story)
+        shared += [sum(seen[gram] > 1 for gram in story) / len(story) for story in grams]
+    assert sum(shared) / len(shared) < 0.12
+    assert sum(share > 0.5 for share in shared) / len(shared) < 0.05
 
 
 def test_parse_reads_the_notation():

@@ -96,7 +96,7 @@ def test_schedule():
     rate = [lr_factor(config)(step) for step in range(110)]
     assert rate[0] == 0.1 and rate[9] == rate[10] == 1.0
     assert rate[50] == pytest.approx(0.55)
-    assert all(a > b for a, b in zip(rate[10:89], rate[11:90], strict=True))
+    assert sorted(rate[10:90], reverse=True) == rate[10:90]
     assert rate[90:] == pytest.approx([0.1] * 20)
     config.decay_lr = False
     assert lr_factor(config)(100) == 1.0
@@ -140,7 +140,8 @@ def test_what_a_run_keeps(workshop):
 def test_best_is_lean_and_last_is_whole(workshop):
     best, last = (checkpoint.load(workshop.path / "out/small" / name) for name in ("best.pt", "last.pt"))
     assert "optimizer" not in best and {"optimizer", "scaler", "progress"} <= last.keys()
-    assert best["val_loss"] == pytest.approx(min(float(r["val_loss"]) for r in log_of(workshop.path / "out/small") if r["val_loss"]))
+    scores = [float(row["val_loss"]) for row in log_of(workshop.path / "out/small") if row["val_loss"]]
+    assert best["val_loss"] == pytest.approx(min(scores))
     assert not [name for name in best["model"] if name.startswith(("_orig_mod", "module"))]
     assert "transformer.h.0.attn.c_attn.weight" in best["model"]
     assert "/" not in json.dumps(best["config"]["dataset"])
@@ -253,7 +254,7 @@ def test_resume_needs_no_options(here):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_keep_everything(here, number):
-    """A signal ends a run after the step in hand, with 128 + its number; resumed, it goes the way of an undisturbed one."""
+    """A signal ends a run after the step in hand, with 128 + its number; resumed, it goes an undisturbed one's way."""
     steps = ["--max_iters=400", "--warmup_iters=3", "--eval_interval=100", "--log_interval=1"]
     process = start("train.py", *SMALL_RUN, *steps, cwd=here)
     log = here / "out/small/log.csv"
@@ -305,7 +306,14 @@ def test_steps_that_are_not_finite(here, monkeypatch):
 
 def test_precedence_and_arithmetic(tmp_path):
     path = tmp_path / "c.py"
-    path.write_text('"""A recipe."""\nbatch_size = 4 * 8  # comment\nlearning_rate = 1\nmin_lr = 1e-3 / 2\ndataset = "x"\n')
+    lines = [
+        '"""A recipe."""',
+        "batch_size = 4 * 8  # comment",
+        "learning_rate = 1",
+        "min_lr = 1e-3 / 2",
+        'dataset = "x"',
+    ]
+    path.write_text("\n".join(lines))
     values = read_file(path)
     assert values == {"batch_size": 32, "learning_rate": 1.0, "min_lr": 5e-4, "dataset": "x"}
     config, origins = combine(("file", values), ("command line", {"batch_size": 2}))
