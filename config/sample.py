@@ -10,8 +10,8 @@ dataset = "sample"
 out_dir = "out/sample"
 
 n_layer = 2
-n_head = 2
-n_embd = 128
+n_head = 3
+n_embd = 192
 block_size = 192
 dropout = 0.0
 init_std = 0.05
@@ -22,6 +22,6 @@ learning_rate = 4e-3
 min_lr = 1e-4
 beta2 = 0.99
 warmup_iters = 50
-max_iters = 2100
+max_iters = 1600
 
-eval_interval = 525
+eval_interval = 400

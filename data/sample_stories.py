@@ -39,12 +39,12 @@ PRONOUNS = {
 }
 
 CHILDREN = {
-    "he": "Tom Ben Sam Max".split(),
-    "she": "Lily Mia Anna Lucy".split(),
+    "he": "Tom Ben Sam Max Tim".split(),
+    "she": "Lily Mia Anna Lucy Sara".split(),
 }
 ANIMALS = {
-    "he": "Pip Rusty".split(),
-    "she": "Dot Daisy".split(),
+    "he": "Pip Bobo Rusty".split(),
+    "she": "Dot Daisy Poppy".split(),
 }
 KINDS = {"he": "boy", "she": "girl"}
 BEASTS = "rabbit bear fox mouse squirrel hedgehog badger beaver".split()
