@@ -111,16 +111,16 @@ class TrainBatches:
         return batch.to(self.device, non_blocking=True)
 
 
-def validation_batches(path, block_size, batch_size, max_batches, device, rank=0, world=1):
+def validation_batches(path, block_size, batch_size, max_windows, device, rank=0, world=1):
     """Yield (idx, targets, count): windows over the split, in order, that predict each of its tokens once.
 
     idx, targets: (batch_size, block_size); the targets past the end of the split are -1, count is how many are not.
-    max_batches: 0 for the whole split, else so many batches spread evenly over it. Processes take turns.
+    max_windows: 0 for the whole split, else so many windows spread evenly over it. Processes take turns.
     """
     tokens = path.stat().st_size // 2
     windows = np.arange(-(-tokens // block_size))
-    if 0 < max_batches * batch_size < len(windows):
-        windows = np.linspace(0, len(windows) - 1, max_batches * batch_size).round().astype(np.int64)
+    if 0 < max_windows < len(windows):
+        windows = np.linspace(0, len(windows) - 1, max_windows).round().astype(np.int64)
     for first in range(rank * batch_size, len(windows), world * batch_size):
         starts = windows[first : first + batch_size] * block_size
         batch = read_windows(path, starts - 1, block_size + 1)  # a story's first token is predicted from end-of-text

@@ -30,8 +30,8 @@ def save(path, contents):
             raise OSError(f"{error}") from error
 
 
-def load(path, device="cpu"):
-    """The dict that `save` wrote, its tensors on `device`.
+def load(path):
+    """The dict that `save` wrote, its tensors on the CPU.
 
     Raises UserError where there is no file, where it is damaged (the zip's own checksums are checked, since torch does
     not), where it holds code, or where it is not one of ours.
@@ -44,7 +44,7 @@ def load(path, device="cpu"):
             damaged = archive.testzip()
         if damaged:
             raise UserError(f"{path} is damaged (in {damaged}): use another checkpoint")
-        contents = torch.load(path, map_location=device, weights_only=True)
+        contents = torch.load(path, map_location="cpu", weights_only=True)
     except (
         zipfile.BadZipFile,
         pickle.UnpicklingError,
@@ -75,8 +75,8 @@ def build_model(contents, **changes):
 
 
 def newest_run(out="out"):
-    """The folder under `out` whose best.pt is newest. Raises UserError where there is none."""
-    runs = [path.parent for path in Path(out).glob("*/best.pt")]
+    """The folder whose best.pt is newest, `out` itself or one in it. Raises UserError where there is none."""
+    runs = [path.parent for pattern in ("best.pt", "*/best.pt") for path in Path(out).glob(pattern)]
     if not runs:
         raise UserError(f"no checkpoint under {out}/: run `python train.py config/tinystories.py` first")
     return max(runs, key=lambda run: (run / "best.pt").stat().st_mtime)

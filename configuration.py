@@ -22,6 +22,9 @@ class UserError(Exception):
 
 def run(main):
     """Call `main()`; a `UserError` becomes one line on standard error and exit status 2, a bug keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a character must not end a run or a story
     try:
         main()
     except UserError as error:
@@ -106,7 +109,7 @@ class TrainConfig:
     min_lr: float = option(1e-4, "where the decay ends")
     # what is said and kept on the way
     eval_interval: int = option(200, "steps between validations, each of which keeps last.pt and, if it leads, best.pt")
-    eval_iters: int = option(0, "batches a validation; 0: the whole split")
+    eval_iters: int = option(0, "batches of batch_size that a validation takes; 0: the whole split")
     eval_only: bool = option(False, "print the validation numbers of a checkpoint and stop")
     log_interval: int = option(10, "steps between lines of log.csv")
     sample_prompt: str = option("Once upon a time", "opens the story shown at each validation; empty: none is shown")
@@ -134,8 +137,11 @@ class TrainConfig:
                 raise UserError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
         if self.n_embd % self.n_head:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
-        if self.warmup_iters > self.decay_steps:
-            raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {self.decay_steps} steps")
+        steps = min(self.decay_steps, self.max_iters)
+        if self.warmup_iters > steps:
+            raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps")
+        if self.seed >= 2**63:
+            raise UserError(f"seed {self.seed} is too large: it must be below 2**63")
         if self.decay_lr and self.min_lr > self.learning_rate:
             raise UserError(f"min_lr {self.min_lr} is above learning_rate {self.learning_rate}: the decay would climb")
 

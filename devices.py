@@ -3,6 +3,9 @@
 import contextlib
 import os
 import platform
+import re
+import signal
+import sys
 
 import torch
 import torch.distributed as dist
@@ -96,7 +99,7 @@ def peak_flops(device, dtype):
     if device.type != "cuda" or dtype == torch.float32:
         return None
     name = torch.cuda.get_device_name(device)
-    return next((1e12 * tflops for part, tflops in PEAK_TFLOPS.items() if part in name), None)
+    return next((1e12 * tflops for part, tflops in PEAK_TFLOPS.items() if re.search(rf"\b{part}\b", name)), None)
 
 
 def memory_bytes(device):
@@ -104,12 +107,32 @@ def memory_bytes(device):
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
 
 
-def synchronize(device):
-    """Wait for the device, so that a clock read next tells the truth."""
+def out_of_memory(error):
+    """Whether an exception says that the device's memory is full; MPS has no type of its own for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
+def empty_cache(device):
+    """Give memory that PyTorch keeps for reuse back to the device."""
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.empty_cache()
     elif device.type == "mps":
-        torch.mps.synchronize()
+        torch.mps.empty_cache()
+
+
+class Signals:
+    """Notes SIGINT and SIGTERM in `.received` so that the step in hand can end well; the second one stops at once."""
+
+    def __init__(self):
+        self.received = 0
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self.note)
+
+    def note(self, number, _frame):
+        self.received = number
+        print(f"\n{signal.Signals(number).name}: finishing the step (again: stop at once)", file=sys.stderr)
+        for again in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(again, lambda number, _frame: os._exit(128 + number))
 
 
 def restarts():
@@ -133,7 +156,7 @@ class Processes:
             if backend not in ("auto", "nccl", "gloo"):
                 raise UserError(f"unknown backend {backend!r}: give auto, nccl or gloo")
             if backend == "auto":
-                backend = "nccl" if device_type == "cuda" else "gloo"
+                backend = "nccl" if device_type == "cuda" and dist.is_nccl_available() else "gloo"
             dist.init_process_group(f"cpu:gloo,cuda:{backend}" if device_type == "cuda" else "gloo")
 
     def reduce(self, values, op=dist.ReduceOp.SUM):

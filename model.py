@@ -215,6 +215,18 @@ class GPT(nn.Module):
         matmul_params = self.num_params() - config.block_size * config.n_embd
         return 6 * matmul_params + 12 * config.n_layer * config.n_embd * config.block_size
 
+    def training_bytes(self, micro_batch, compiled):
+        """Roughly the memory of training: weights and their like, HeadLoss's chunk, and what the blocks keep.
+
+        The factors are rounded up from the peaks that runs in 16-bit mixed precision showed on a GPU.
+        """
+        config = self.config
+        tokens = micro_batch * config.block_size
+        weights = 16 * self.num_params()  # parameters, gradients, and AdamW's two moments, in float32
+        chunk = min(HEAD_CHUNK_COMPILED if compiled else HEAD_CHUNK, tokens * config.padded_vocab_size)
+        blocks = tokens * config.n_layer * config.n_embd
+        return weights + (4 if compiled else 12) * chunk + (45 if compiled else 100) * blocks
+
     def new_caches(self, batch_size):
         """Empty caches for `batch_size` sequences: see `hidden`."""
         config, weight = self.config, self.lm_head.weight
@@ -245,7 +257,9 @@ class GPT(nn.Module):
             for _ in range(max_new_tokens):
                 full = any(len(context) > size for context in contexts)
                 if caches is None or full:
-                    contexts = [context[-(size // 2) :] if len(context) > size else context for context in contexts]
+                    contexts = [
+                        context[-max(1, size // 2) :] if len(context) > size else context for context in contexts
+                    ]
                     caches = caches or self.new_caches(len(contexts))
                     longest = max(map(len, contexts))
                     # short rows are padded on the right, where the causal mask hides it until it is overwritten

@@ -85,7 +85,9 @@ def open_hub(dataset, column):
 
 
 def open_local(path, column):
-    """The splits of a file, or of a folder as the hub lays it out: a file whose name says validation is validation."""
+    """The splits of a file, or of a folder as the hub lays it out: a path in it that says validation is validation."""
+    import pyarrow
+
     readers = {".parquet": read_parquet, ".jsonl": read_jsonl, ".txt": read_txt}
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
     suffix = next((suffix for suffix in SUFFIXES if any(file.suffix == suffix for file in files)), None)
@@ -94,14 +96,22 @@ def open_local(path, column):
     splits = {"train": [], "validation": [], "test": []}
     for file in files:
         if file.suffix == suffix:
-            word = re.search(r"(?<![a-z])(validation|valid|val|dev|test)(?![a-z])", file.stem.lower())
-            named = path.is_dir() and word  # a single file is all there is, whatever its name
-            splits[("test" if word[1] == "test" else "validation") if named else "train"].append(file)
+            # a single file is all there is, whatever its name
+            name = file.relative_to(path).as_posix().lower() if path.is_dir() else ""
+            word = re.search(r"(?<![a-z])(validation|valid|val|dev|test)(?![a-z])", name)
+            splits["train" if not word else "test" if word[1] == "test" else "validation"].append(file)
     if not splits["train"]:
         raise UserError(f"{path} holds no train split, only {', '.join(file.name for file in files)}")
 
     def opener(files):
-        return lambda: itertools.chain.from_iterable(readers[suffix](file, column) for file in files)
+        def read():
+            for file in files:
+                try:
+                    yield from readers[suffix](file, column)
+                except (OSError, pyarrow.ArrowException) as error:
+                    raise UserError(f"cannot read {file}: {error}") from error
+
+        return read
 
     return {
         name: (opener(splits[name]), parquet_rows(splits[name]) if suffix == ".parquet" else None)
@@ -161,9 +171,10 @@ def read_jsonl(file, column):
         if not isinstance(row, dict):
             raise UserError(f"{file}, line {number} is not a JSON object with a text in it")
         check_column(column, row, f"{file}, line {number}")
-        if not isinstance(row[column], str | None):
-            raise UserError(f"{file}, line {number}: {column!r} is not text")
-        yield row[column] or ""
+        text = row[column] or ""
+        if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UserError(f"{file}, line {number}: {column!r} is not text, or has half of a surrogate pair in it")
+        yield text
 
 
 def read_txt(file, column):
@@ -311,6 +322,8 @@ def prepared_already(folder, recipe):
         meta = json.loads((folder / "meta.json").read_text())
         sizes = {name: (folder / f"{name}.bin").stat().st_size for name in meta["splits"]}
         if any(size != 2 * meta["splits"][name]["tokens"] for name, size in sizes.items()):
+            return False
+        if tokenizer.sha256((folder / meta["tokenizer"]).read_text()) != meta["tokenizer_sha256"]:
             return False
     except (OSError, ValueError, KeyError):
         return False

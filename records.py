@@ -12,6 +12,7 @@ from pathlib import Path
 
 from configuration import OPTIONS, ROOT, UserError
 
+RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json"]
 LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
 
 
@@ -54,7 +55,7 @@ class Log:
         row = {name: f"{line[name]:.7g}" if name in line else "" for name in LOG_FIELDS} | exact
         self.rows.append(row)
         try:
-            with open(self.path, "a") as file:
+            with open(self.path, "a", newline="") as file:
                 file.write(",".join(row.values()) + "\n")
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
@@ -109,12 +110,15 @@ def provenance(config, origins, **more):
 
 
 def move_aside(folder):
-    """Keep an earlier run's checkpoints: rename its folder to the first free NAME.1, NAME.2, ... and say so."""
+    """Keep an earlier run: move its files from `folder` to the first free NAME.1, NAME.2, ... and say so."""
     if any((folder / name).exists() for name in ("best.pt", "last.pt")):
         number = next(n for n in range(1, sys.maxsize) if not folder.with_name(f"{folder.name}.{n}").exists())
         kept = folder.with_name(f"{folder.name}.{number}")
-        folder.rename(kept)
-        print(f"{folder} held a run: it is now {kept}")
+        kept.mkdir()
+        for name in RUN_FILES:
+            if (folder / name).exists():
+                (folder / name).rename(kept / name)
+        print(f"{folder} held a run: it is now in {kept}")
 
 
 def start_wandb(config):

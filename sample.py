@@ -87,9 +87,7 @@ def main():
     parser.option("--out_dir", None, "the run, or a checkpoint file (default: the newest run under out/)")
     parser.option("--num_samples", 1, "how many stories", int)
     parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
-    parser.option(
-        "--temperature", 0.8, "below 1 bolder in what is likely, above 1 wilder; 0: always the likeliest", float
-    )
+    parser.option("--temperature", 0.8, "below 1 safer, above 1 wilder; 0: always the likeliest token", float)
     parser.option("--top_k", 200, "draw from the k likeliest tokens; 0: from all", int)
     parser.option("--top_p", 1.0, "draw from the likeliest tokens that together reach probability p", float)
     parser.option("--seed", None, "the same seed tells the same stories (default: a fresh one, which is said)", int)
@@ -117,8 +115,6 @@ def main():
             " the model sees the end of it",
             file=sys.stderr,
         )
-    if hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # a console that lacks a character must not end the story
     printer = Printer(encoding, prompt, options.num_samples)
     start, count = time.perf_counter(), 0
     for step in model.stream(

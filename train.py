@@ -36,7 +36,7 @@ import devices
 import tokenizer
 from batches import Corpus, TrainBatches, validation_batches
 from configuration import UserError, run
-from model import GPT, HEAD_CHUNK, HEAD_CHUNK_COMPILED, GPTConfig
+from model import GPT, GPTConfig
 from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_wandb
 
 SHAPE = ["n_layer", "n_head", "n_embd", "block_size", "bias"]  # options that a checkpoint has decided
@@ -67,27 +67,14 @@ def lr_factor(config):
 
 
 def make_optimizer(model, config, device):
-    """AdamW with decay on matrices only; one fused kernel where there is CUDA."""
+    """AdamW with decay on matrices only, in one fused kernel where there is one (CUDA, CPU)."""
     parameters = list(model.parameters())
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
     betas = (config.beta1, config.beta2)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=device.type == "cuda")
-
-
-def memory_bytes(model, micro_batch, compiled):
-    """Roughly what training takes: weights and their like, the head's chunk of logits, what the blocks keep.
-
-    The factors are rounded up from the peak memory that runs in 16-bit mixed precision showed on a GPU; where they are
-    too low, a second try costs a few seconds.
-    """
-    config = model.config
-    weights = 16 * model.num_params()  # parameters, gradients, and AdamW's two moments, in float32
-    chunk = min(HEAD_CHUNK_COMPILED if compiled else HEAD_CHUNK, micro_batch * config.block_size * config.vocab_size)
-    blocks = micro_batch * config.block_size * config.n_layer * config.n_embd
-    return weights + (4 if compiled else 12) * chunk + (45 if compiled else 100) * blocks
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=device.type != "mps")
 
 
 def micro_batch_sizes(model, share, device, compiled):
@@ -96,27 +83,12 @@ def micro_batch_sizes(model, share, device, compiled):
     most = {"cuda": 131072, "mps": 16384, "cpu": 4096}[device.type] // model.config.block_size
     sizes = [size for size in range(min(most, share), 1, -1) if share % size == 0]
     if device.type == "cuda":
-        sizes = [size for size in sizes if memory_bytes(model, size, compiled) < 0.8 * devices.memory_bytes(device)]
+        sizes = [size for size in sizes if model.training_bytes(size, compiled) < 0.8 * devices.memory_bytes(device)]
     tries = []
     for size in [*sizes, 1]:
         if not tries or size <= tries[-1] // 2:
             tries.append(size)
     return tries
-
-
-class Signals:
-    """Notes SIGINT and SIGTERM in `.received` so that the step in hand can end well; the second one stops at once."""
-
-    def __init__(self):
-        self.received = 0
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.note)
-
-    def note(self, number, _frame):
-        self.received = number
-        print(f"\n{signal.Signals(number).name}: finishing the step (again: stop at once)", file=sys.stderr)
-        for again in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(again, lambda number, _frame: os._exit(128 + number))
 
 
 # -- a run ------------------------------------------------------------------------------------------------------------
@@ -151,6 +123,7 @@ class Progress:
     loss_sum: float = 0.0  # and the sum of their losses
     skipped: float = 0.0  # steps not applied because their gradient was not finite
     skipped_in_a_row: float = 0.0
+    grad_norm: float = 0.0  # of the last step
 
 
 METERS = ["losses", "loss_sum", "skipped", "skipped_in_a_row"]  # the part of Progress that the device counts
@@ -193,7 +166,8 @@ class Trainer:
             processes.world,
         )
         # on a CPU compiling seldom pays for itself, so there it takes an explicit --compile
-        self.compile = config.compile and (self.device.type == "cuda" or origins["compile"] != "default")
+        asked = self.device.type == "cuda" or origins["compile"] != "default"
+        self.compile = config.compile and asked and not config.eval_only
         if config.micro_batch_size:
             self.sizes = [min(config.micro_batch_size, self.share)]
         else:
@@ -237,11 +211,11 @@ class Trainer:
     def settle(self):
         """Find the micro-batch, compile, and make ready for several processes."""
         start = time.perf_counter()
-        if self.device.type == "cuda" or self.compile:
+        if self.device.type != "cpu" or self.compile:
             self.find_micro_batch()
         self.micro_batch = int(self.processes.reduce([self.micro_batch], torch.distributed.ReduceOp.MIN)[0])
         compiled = f", compiled in {time.perf_counter() - start:.0f} s" if self.model is not self.raw_model else ""
-        memory = memory_bytes(self.raw_model, self.micro_batch, self.compile) / 2**30
+        memory = self.raw_model.training_bytes(self.micro_batch, self.compile) / 2**30
         self.say(
             f"step     {self.config.sequences_per_step:,} sequences, in micro-batches of {self.micro_batch}; about"
             f" {memory:.1f} GiB of memory{compiled}"
@@ -266,15 +240,16 @@ class Trainer:
                 self.scaler.scale(loss).backward()
                 loss.item()
             except Exception as error:
-                if self.model is self.raw_model and not isinstance(error, torch.OutOfMemoryError):
+                if self.model is self.raw_model and not devices.out_of_memory(error):
                     raise
                 failed = error
             loss = None
             self.raw_model.zero_grad(set_to_none=True)
             if failed is None:
                 return
-            if isinstance(failed, torch.OutOfMemoryError):
-                torch.cuda.empty_cache()
+            if devices.out_of_memory(failed):
+                failed = None  # it holds on to the memory
+                devices.empty_cache(self.device)
                 if self.micro_batch == 1:
                     raise UserError("not even one sequence fits in memory: give a smaller model or --block_size")
                 self.sizes = self.sizes[1:] or [self.micro_batch // 2]
@@ -295,6 +270,7 @@ class Trainer:
                 self.scaler.load_state_dict(self.saved["scaler"])
             self.progress = progress = Progress(**self.saved["progress"])
             self.meters += torch.tensor([getattr(progress, name) for name in METERS]).to(self.device)
+            self.norm += progress.grad_norm
             self.say(f"resume   {self.out_dir} after step {progress.step:,}")
             for name, was in self.saved["config"].items():
                 if name != "init_from" and getattr(config, name, was) != was:
@@ -338,9 +314,9 @@ class Trainer:
         config = self.config
         self.announce()
         self.settle()
+        signals = devices.Signals()
         self.start()
         progress, interactive = self.progress, sys.stderr.isatty()
-        signals = Signals()
         bar = tqdm(
             total=config.max_iters,
             initial=progress.step,
@@ -425,9 +401,10 @@ class Trainer:
         progress = self.progress
         for name, value in zip(METERS, self.meters.tolist(), strict=True):
             setattr(progress, name, value)
+        progress.grad_norm = self.norm.item()
         now = time.perf_counter()
         progress.seconds += now - self.since
-        self.speed = (progress.step - self.since_step) / (now - self.since)  # steps a second
+        self.speed = (progress.step - self.since_step) / (now - self.since)  # steps a second, 0 right after resuming
         self.since, self.since_step = now, progress.step
 
     def measure(self):
@@ -449,7 +426,7 @@ class Trainer:
             "seconds": progress.seconds,
             "train_loss": loss_sum / losses if losses else math.nan,
             "lr": self.config.learning_rate * lr_factor(self.config)(progress.step - 1),
-            "grad_norm": self.norm.item(),
+            "grad_norm": progress.grad_norm,
         }
 
     def write(self, line):
@@ -466,7 +443,7 @@ class Trainer:
         """The state of the run in a few words: what the progress bar shows."""
         config, speed = self.config, self.speed * self.config.sequences_per_step * self.config.block_size
         peak = devices.peak_flops(self.device, self.dtype)
-        left = (config.max_iters - line["step"]) / self.speed
+        left = (config.max_iters - line["step"]) / self.speed if self.speed else 0
         return (
             f"loss {line['train_loss']:.3f}  lr {line['lr']:.2e}  {speed / 1e3:,.0f} K tokens/s"
             + (
@@ -489,7 +466,7 @@ class Trainer:
             corpus.path("validation"),
             config.block_size,
             self.micro_batch,
-            config.eval_iters,
+            config.eval_iters * config.batch_size,
             self.device,
             processes.rank,
             processes.world,
@@ -530,13 +507,13 @@ class Trainer:
 
     def story(self):
         """One short story from the model so far."""
-        prompt = self.encoding.encode_ordinary(self.config.sample_prompt)
+        prompt = [self.encoding.eot_token, *self.encoding.encode_ordinary(self.config.sample_prompt)]
         generator = torch.Generator(self.device).manual_seed(self.config.seed)
         with self.context():
             (story,) = self.raw_model.generate(
                 [prompt], 120, temperature=0.8, top_k=50, stop_token=self.encoding.eot_token, generator=generator
             )
-        return " ".join(self.encoding.decode(prompt + story).split())
+        return " ".join(self.encoding.decode(prompt[1:] + story).split())
 
     def snapshot(self):
         """What best.pt and last.pt have in common."""
@@ -562,13 +539,23 @@ class Trainer:
         self.read_meters()
         if self.processes.first:
             self.save_last()
-            words = [word for word in sys.argv[1:] if not word.startswith("--init_from")]
-            again = shlex.join(["python", "train.py", *words, "--init_from=resume"])
-            self.say(
-                f"stopped after step {progress.step:,}, all of it kept in {self.out_dir}/last.pt; to go on: {again}"
-            )
+            self.say(f"stopped after step {progress.step:,}, all of it kept in {self.out_dir}/last.pt; to go on:")
+            self.say(self.command_to_go_on())
         self.processes.close()
         sys.exit(128 + (number or signal.SIGTERM))
+
+    def command_to_go_on(self):
+        """The command that resumes this run with the options it was given."""
+        launcher = ["python"]
+        if self.processes.world > 1:
+            launcher = ["torchrun", f"--nproc_per_node={os.environ.get('LOCAL_WORLD_SIZE', self.processes.world)}"]
+        file = [origin for origin in dict.fromkeys(self.origins.values()) if origin.endswith(".py")]
+        given = [
+            f"--{name}={getattr(self.config, name)}"
+            for name, origin in self.origins.items()
+            if origin == "command line" and name != "init_from"
+        ]
+        return shlex.join([*launcher, "train.py", *file, *given, "--init_from=resume"])
 
 
 def describe_score(loss, bpb):
@@ -604,15 +591,22 @@ def main():
         config, origins = configuration.combine(*layers)
     saved, path = checkpoint_to_start_from(config)
     if saved:  # what the checkpoint was trained with are the defaults of what comes: its shape, or all of its options
-        inherited = set(SHAPE) if config.init_from != "resume" else set(saved["config"]) - NOT_INHERITED
+        whole = config.eval_only or config.init_from == "resume"
+        inherited = set(saved["config"]) - NOT_INHERITED if whole else set(SHAPE)
         defaults = {name: saved["config"][name] for name in inherited & set(configuration.OPTIONS)}
         config, origins = configuration.combine((str(path), defaults), *layers)
     config.check()
     trainer = Trainer(config, origins, saved)
     if config.eval_only:
         trainer.say(f"{path}: {describe_score(*trainer.validate())}")
-    else:
+        trainer.processes.close()
+        return
+    try:
         trainer.train()
+    except RuntimeError as error:
+        if devices.out_of_memory(error):
+            raise UserError(f"out of memory: give a --micro_batch_size below {trainer.micro_batch}") from error
+        raise
 
 
 if __name__ == "__main__":

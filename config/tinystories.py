@@ -9,7 +9,7 @@ micro-batches, 625 optimizer steps. Here a step is 32 x 32 sequences, and 5,000 
 dataset = "tinystories"
 out_dir = "out/tinystories"
 
-# the model: 29.9 M parameters, 19.3 M of them the embedding
+# the model: 30.0 M parameters, 19.3 M of them the embedding
 block_size = 128
 n_layer = 6
 n_head = 6

@@ -97,6 +97,16 @@ def test_folder_as_the_hub_lays_it_out(empty):
     assert [encoding.decode(ids) for ids in tokens_of("data/x", "validation")] == ["four"]
 
 
+def test_splits_as_folders(empty):
+    write_parquet(empty / "d/default/train/0000.parquet", ["one", "two"])
+    write_parquet(empty / "d/default/validation/0000.parquet", ["three"])
+    write_parquet(empty / "d/default/test/0000.parquet", ["four"])
+    assert call("prepare.py", "--dataset", "d").status == 0
+    encoding = tokenizer.gpt2()
+    assert [encoding.decode(ids) for ids in tokens_of("data/d", "train")] == ["one", "two"]
+    assert [encoding.decode(ids) for ids in tokens_of("data/d", "validation")] == ["three"]
+
+
 @pytest.mark.skipif(not REAL_STORIES.exists(), reason="the real stories are not here (../shared/tinystories)")
 def test_real_stories(empty):
     assert call("prepare.py", "--dataset", REAL_STORIES).status == 0
@@ -162,6 +172,9 @@ def test_run_again(empty):
         file.write(b"!")
     assert call("prepare.py", "--dataset", "f.txt").status == 0
     assert len(tokens_of("data/f", "train")) == 3
+    (empty / "data/f/tokenizer.tiktoken").unlink()
+    again = call("prepare.py", "--dataset", "f.txt")
+    assert again.status == 0 and (empty / "data/f/tokenizer.tiktoken").exists()
 
 
 def kill_in_the_middle(empty, moment):
@@ -249,6 +262,8 @@ MISTAKES = {
     "a column that is not text": (["--dataset", "other.parquet", "--text_column", "number"], ["number", "int64"]),
     "no text key": (["--dataset", "other.jsonl"], ["line 2", "'text'", "body"]),
     "not JSON": (["--dataset", "broken.jsonl"], ["broken.jsonl", "line 2"]),
+    "half a character": (["--dataset", "half.jsonl"], ["half.jsonl", "line 1", "surrogate"]),
+    "damaged parquet": (["--dataset", "pages.parquet"], ["cannot read pages.parquet"]),
     "not parquet": (["--dataset", "broken.parquet"], ["broken.parquet"]),
     "an empty file": (["--dataset", "empty.txt"], ["0 stories"]),
     "empty stories": (["--dataset", "hollow.jsonl"], ["empty"]),
@@ -269,7 +284,12 @@ def test_mistakes(empty, mistake):
     (empty / "other.jsonl").write_text('{"text": "one"}\n{"body": "two"}\n')
     (empty / "broken.jsonl").write_text('{"text": "one"}\n{"text": \n')
     (empty / "broken.parquet").write_bytes(b"PAR1 no")
+    (empty / "half.jsonl").write_text('{"text": "\\ud83d"}\n{"text": "two"}\n')
     (empty / "nothing").mkdir()
+    write_parquet(empty / "pages.parquet", [f"{i} {i * i}" for i in range(2000)])
+    contents = bytearray((empty / "pages.parquet").read_bytes())
+    contents[50 : len(contents) // 2] = b"x" * (len(contents) // 2 - 50)
+    (empty / "pages.parquet").write_bytes(contents)
     write_parquet(empty / "other.parquet", ["one", "two"], "story", number=[1, 2])
     arguments, words = MISTAKES[mistake]
     assert_mistake(call("prepare.py", *arguments), *words)

@@ -3,7 +3,9 @@
 import csv
 import json
 import math
+import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -132,9 +134,8 @@ def test_what_a_run_keeps(workshop):
     assert config["options"]["beta1"] == {"value": 0.9, "from": "default"}
     assert config["corpus"]["tokenizer_sha256"] and config["versions"]["torch"] == torch.__version__
     assert "train.py" in config["command"] and "git_dirty" in config and "git_commit" in config
-    for word in ("CPU", "parameters", "epochs", "bits per byte", "sample.py"):
-        if word != "parameters":
-            assert word in workshop.trained.out, word
+    for word in ("CPU", "M parameters", "epochs", "GiB of memory", "bits per byte", "sample.py"):
+        assert word in workshop.trained.out, word
 
 
 def test_best_is_lean_and_last_is_whole(workshop):
@@ -161,7 +162,7 @@ def test_validation_numbers(workshop, monkeypatch):
             nats += F.cross_entropy(model(idx[None], targets[None])[0][0], targets, reduction="sum").item()
     meta = json.loads(Path("data/small/meta.json").read_text())["splits"]["validation"]
     for micro_batch in (1, 7, 64):
-        result = call("train.py", "--dataset=small", "--eval_only", f"--micro_batch_size={micro_batch}", "--device=cpu")
+        result = call("train.py", "--out_dir=out/small", "--eval_only", f"--micro_batch_size={micro_batch}")
         assert result.status == 0, result.err
         loss, bpb = re.search(r"validation ([\d.]+) nats.* ([\d.]+) bits per byte", result.out).groups()
         assert float(loss) == pytest.approx(nats / len(tokens), abs=1e-4)
@@ -199,7 +200,10 @@ def test_golden_losses(tmp_path, monkeypatch):
     assert losses == pytest.approx(GOLDEN_LOSSES, abs=1e-3)
 
 
-GOLDEN_LOSSES = []
+GOLDEN_LOSSES = [
+    *(7.795053, 7.122583, 6.706682, 6.406544, 6.105831, 5.730272, 5.696417, 5.694454, 5.467110, 7.298185),
+    *(5.662233, 5.475347, 5.557930, 5.464451, 5.379524, 5.393400, 5.293079, 5.218329, 5.471907, 5.233709),
+]
 
 
 def test_an_earlier_run_is_kept(here):
@@ -208,6 +212,23 @@ def test_an_earlier_run_is_kept(here):
     result = call("train.py", *SMALL_RUN, "--seed=2")
     assert result.status == 0 and "out/small.1" in result.out
     assert (here / "out/small.1/best.pt").read_bytes() == before != (here / "out/small/best.pt").read_bytes()
+
+
+def test_out_itself_can_be_the_folder(here):
+    """nanoGPT's default out_dir: a second run there leaves the runs inside it alone, and sample.py finds it."""
+    assert call("train.py", *SMALL_RUN, "--out_dir=out").status == 0
+    assert call("train.py", *SMALL_RUN, "--out_dir=out/other").status == 0
+    assert call("train.py", *SMALL_RUN, "--out_dir=out").status == 0
+    assert (here / "out.1/best.pt").exists() and (here / "out/other/best.pt").exists()
+    assert "out/best.pt" in call("sample.py", "--max_new_tokens", "1").err
+
+
+def test_a_console_that_lacks_a_character(here):
+    """The story shown at a validation may hold any character; a console of another encoding must not end the run."""
+    environ = environment(PYTHONIOENCODING="ascii")
+    command = [sys.executable, str(ROOT / "train.py"), *SMALL_RUN, "--sample_prompt=\u00e9\u4e2d"]
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True, env=environ)
+    assert result.returncode == 0, result.stderr
 
 
 def test_fine_tuning_from_a_checkpoint(here, workshop):
@@ -272,6 +293,43 @@ def test_signals_keep_everything(here, number):
     one, other = (checkpoint.load(f"out/{name}/last.pt") for name in ("small", "whole"))
     assert same_tensors(one["model"], other["model"])
     assert without_clock(log_of("out/small")) == without_clock(log_of("out/whole"))
+
+
+def test_a_signal_during_validation(here, monkeypatch):
+    """The validation that a signal cut short is made up for: the resumed run's log is an undisturbed one's."""
+    import train
+
+    def cut_short(self, stopping=None):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainer, "validate", cut_short)
+        patch.setattr(sys, "argv", ["train.py", *SMALL_RUN, "--out_dir=out/cut"])
+        before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        with pytest.raises(SystemExit) as leaving:
+            train.main()
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert leaving.value.code == 128 + signal.SIGTERM
+    assert checkpoint.load("out/cut/last.pt")["step"] == 6 and [row["step"] for row in log_of("out/cut")] == ["2", "4"]
+    result = call("train.py", *SMALL_RUN, "--out_dir=out/cut", "--init_from=resume")
+    assert result.status == 0, result.err
+    assert call("train.py", *SMALL_RUN, "--out_dir=out/whole").status == 0
+    assert without_clock(log_of("out/cut")) == without_clock(log_of("out/whole"))
+
+
+def test_the_command_to_go_on_goes_on(here):
+    """What a stopped run prints is a command that resumes it, however its options were written."""
+    process = start("train.py", *SMALL_RUN, "--max_iters", "4000", "--init_from", "scratch", cwd=here)
+    while process.poll() is None and not (here / "out/small/log.csv").exists():
+        pass
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    command = shlex.split(next(line for line in out.splitlines() if line.startswith("python train.py")))
+    step = checkpoint.load("out/small/last.pt")["step"]
+    assert call(*command[1:], f"--max_iters={step + 2}", "--warmup_iters=0").status == 0
+    assert checkpoint.load("out/small/last.pt")["step"] == step + 2
 
 
 # -- numbers that go wrong
@@ -354,6 +412,8 @@ MISTAKES = {
     "dropout": (["--dropout=1.5"], ["dropout", "1.5"]),
     "negative": (["--weight_decay=-1"], ["weight_decay"]),
     "zero": (["--batch_size=0"], ["batch_size", "above 0"]),
+    "warm-up of a longer decay": (["--warmup_iters=50", "--lr_decay_iters=100"], ["warmup_iters 50", "12 steps"]),
+    "seed": (["--seed=99999999999999999999"], ["seed"]),
     "no data": (["--dataset=nothing"], ["data/nothing", "python prepare.py"]),
     "short corpus": (["--block_size=100000"], ["100000", "window"]),
     "device": (["--device=toaster"], ["toaster"]),
