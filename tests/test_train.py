@@ -523,23 +523,18 @@ def test_a_full_disk_is_one_sentence(here):
 # -- several processes
 
 
-def torchrun(here, *arguments, processes=2):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    return subprocess.run(
-        [*command, str(ROOT / "train.py"), *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        env=environment(OMP_NUM_THREADS="1"),
-        timeout=180,
-    )
+def torchrun_command(*arguments, processes=2):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return [*launcher, *arguments]
 
 
 def test_two_processes_are_as_one(here):
     """Two gloo processes give one process's losses within 1e-5; only the first writes and prints."""
     options = [*SMALL_RUN, "--dropout=0", "--micro_batch_size=2"]
     assert call("train.py", *options, "--out_dir=out/one").status == 0
-    result = torchrun(here, *options, "--out_dir=out/two")
+    command = torchrun_command(str(ROOT / "train.py"), *options, "--out_dir=out/two")
+    environ = environment(OMP_NUM_THREADS="1")
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True, env=environ, timeout=180)
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("step 12: validation") == 1
     one, two = log_of("out/one"), log_of("out/two")

@@ -1,0 +1,109 @@
+"""What a run survives: being killed at any moment, losing a process, and going on for long."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SMALL_RUN, call, environment, start
+from test_train import log_of, same_tensors, torchrun_command, without_clock
+
+import checkpoint
+from batches import TrainBatches
+
+STEPS = ["--max_iters=600", "--warmup_iters=10", "--eval_interval=5", "--eval_iters=1", "--log_interval=1"]
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux's /proc")
+def test_memory_stays_flat(tmp_path):
+    """Resident memory after 2,000 batches is that after 200, on a corpus of 1 GB of which 4 % is touched."""
+    path = tmp_path / "t.bin"
+    with open(path, "wb") as file:
+        for _ in range(64):
+            file.write(np.random.default_rng(0).integers(0, 50257, 2**23, np.uint16).tobytes())
+    batches = TrainBatches(path, 128, 64, seed=1, device=torch.device("cpu"))
+    resident = []
+    for step in range(2_000):
+        batches[step]
+        if step + 1 in (200, 2_000):
+            resident.append(resident_bytes())
+    print(f"resident after 200 batches {resident[0] / 2**20:.0f} MiB, after 2,000 {resident[1] / 2**20:.0f} MiB")
+    assert resident[1] - resident[0] < 20 * 2**20
+
+
+@pytest.mark.slow
+def test_kill_9_at_twenty_moments(here):
+    """A run killed at 20 random moments and resumed each time ends as an undisturbed one: nothing was lost."""
+    moments = random.Random(3)
+    out = here / "out/small"
+    for kill in range(20):
+        first = not (out / "last.pt").exists()
+        process = start("train.py", *SMALL_RUN, *STEPS, *([] if first else ["--init_from=resume"]), cwd=here)
+        while process.poll() is None and not (out / "config.json").exists():
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0.0, 1.5) + 3 * (not first))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for name in ("best.pt", "last.pt"):
+            if (out / name).exists():
+                checkpoint.load(out / name)
+        done = checkpoint.load(out / "last.pt")["step"] if (out / "last.pt").exists() else 0
+        print(f"kill {kill + 1}: last.pt holds step {done}")
+    end = f"--max_iters={done + 5}", "--lr_decay_iters=600"
+    assert call("train.py", *SMALL_RUN, *STEPS, *end, "--init_from=resume").status == 0
+    assert call("train.py", *SMALL_RUN, *STEPS, *end, "--out_dir=out/whole").status == 0
+    one, other = (checkpoint.load(f"out/{name}/last.pt") for name in ("small", "whole"))
+    assert same_tensors(one["model"], other["model"])
+    assert without_clock(log_of("out/small")) == without_clock(log_of("out/whole"))
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def start_and_lose_one(here, *options):
+    """Two processes under torchrun, the second of which is killed once last.pt stands: (torchrun's process, when)."""
+    process = subprocess.Popen(
+        torchrun_command(*options, str(ROOT / "train.py"), *SMALL_RUN, *STEPS, "--max_iters=400"),
+        cwd=here,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(OMP_NUM_THREADS="1"),
+    )
+    while process.poll() is None and not (here / "out/small/last.pt").exists():
+        time.sleep(0.05)
+    os.kill(children(process.pid)[1], signal.SIGKILL)
+    return process, time.monotonic()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
+def test_a_process_that_dies_ends_the_others(here):
+    process, lost = start_and_lose_one(here)
+    _, err = process.communicate(timeout=120)
+    assert time.monotonic() - lost < 60
+    assert process.returncode != 0
+    assert "another one has gone" in err or "Signal 9" in err
+    checkpoint.load(here / "out/small/last.pt")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
+def test_torchrun_restarts_and_the_run_goes_on(here):
+    process, _ = start_and_lose_one(here, "--max-restarts=1")
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "resume   out/small after step" in out
+    assert [int(row["step"]) for row in log_of("out/small")] == list(range(1, 401))
+    assert not (here / "out/small.1").exists()
