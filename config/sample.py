@@ -3,7 +3,7 @@
     python prepare.py --dataset sample && python train.py config/sample.py
 
 Small, because a CPU is slow; narrow models learn sooner with larger initial weights than GPT-2's; and a context that
-holds a whole story lets the model look up who the story is about. Validation after 1,600 steps: 0.235 nats a token.
+holds a whole story lets the model look up who the story is about.
 """
 
 dataset = "sample"
@@ -22,6 +22,6 @@ learning_rate = 4e-3
 min_lr = 1e-4
 beta2 = 0.99
 warmup_iters = 50
-max_iters = 1600
+max_iters = 1800
 
-eval_interval = 400
+eval_interval = 450
