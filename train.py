@@ -280,7 +280,7 @@ class Trainer:
             group["initial_lr"] = config.learning_rate
         self.scheduler = LambdaLR(self.optimizer, lr_factor(config), last_epoch=progress.step - 1)
 
-        self.tracker = None
+        self.tracker = start_wandb(config) if config.wandb_log and self.processes.first else None
         if not self.processes.first:
             return
         described = provenance(
@@ -304,8 +304,6 @@ class Trainer:
         with replacing(self.out_dir / "config.json") as file:
             file.write(json.dumps(described, indent=2).encode())
         self.log = Log(self.out_dir / "log.csv", progress.logged)
-        if config.wandb_log:
-            self.tracker = start_wandb(config)
 
     # -- the loop
 

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -229,6 +230,21 @@ def test_a_console_that_lacks_a_character(here):
     command = [sys.executable, str(ROOT / "train.py"), *SMALL_RUN, "--sample_prompt=\u00e9\u4e2d"]
     result = subprocess.run(command, cwd=here, capture_output=True, text=True, env=environ)
     assert result.returncode == 0, result.stderr
+
+
+def test_wandb(here, monkeypatch):
+    """The log goes to Weights & Biases too, line by line; without the package, one sentence and nothing is written."""
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert_mistake(call("train.py", *SMALL_RUN, "--wandb_log"), "pip install wandb")
+    assert not list(here.glob("out/*"))
+    sent, started = [], {}
+    run = SimpleNamespace(log=lambda line, step: sent.append((step, line)))
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda **options: started.update(options) or run))
+    assert call("train.py", *SMALL_RUN, "--wandb_log", "--wandb_project=p").status == 0
+    assert started["project"] == "p" and started["config"]["max_iters"] == 12
+    rows = log_of("out/small")
+    assert [step for step, _ in sent] == [int(row["step"]) for row in rows]
+    assert [line["train_loss"] for _, line in sent] == pytest.approx([float(row["train_loss"]) for row in rows])
 
 
 def test_fine_tuning_from_a_checkpoint(here, workshop):
