@@ -33,6 +33,7 @@ BATCH = 512  # stories that travel together: enough to keep a thread busy, few e
 SAMPLE_VOCAB_SIZE = 2048
 SPLIT_SEED = 1234
 SUFFIXES = (".parquet", ".jsonl", ".txt")
+HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # a lone surrogate, which JSON can spell and UTF-8 cannot
 
 
 # -- where stories come from: each source is a function that returns a fresh iterator of stories (str) ----------------
@@ -171,8 +172,8 @@ def read_jsonl(file, column):
         if not isinstance(row, dict):
             raise UserError(f"{file}, line {number} is not a JSON object with a text in it")
         check_column(column, row, f"{file}, line {number}")
-        text = row[column] or ""
-        if not isinstance(text, str) or any("\ud800" <= letter <= "\udfff" for letter in text):
+        text = "" if row[column] is None else row[column]
+        if not isinstance(text, str) or HALF_A_PAIR.search(text):
             raise UserError(f"{file}, line {number}: {column!r} is not text, or has half of a surrogate pair in it")
         yield text
 
@@ -317,21 +318,24 @@ def prepare(recipe, folder, threads):
 
 
 def prepared_already(folder, recipe):
-    """Whether `folder` is whole and made by `recipe`. Raises UserError where it is whole and made otherwise."""
+    """The meta.json of `folder` if it is whole and made by `recipe`, None if it is not whole.
+
+    Raises UserError where it is whole and made otherwise.
+    """
     try:
         meta = json.loads((folder / "meta.json").read_text())
         sizes = {name: (folder / f"{name}.bin").stat().st_size for name in meta["splits"]}
         if any(size != 2 * meta["splits"][name]["tokens"] for name, size in sizes.items()):
-            return False
+            return None
         if tokenizer.sha256((folder / meta["tokenizer"]).read_text()) != meta["tokenizer_sha256"]:
-            return False
+            return None
     except (OSError, ValueError, KeyError):
-        return False
+        return None
     for key, wanted in recipe.items():
         if meta.get(key) != wanted:
             was = "the source as it was then" if key == "source_stamp" else f"{key} {meta.get(key)}"
             raise UserError(f"{folder} was prepared with {was}: --force rebuilds it, --name puts this one beside it")
-    return True
+    return meta
 
 
 def summary(folder, meta):
@@ -375,9 +379,9 @@ def main():
         "vocab_size": vocab_size,
     }
     start = time.perf_counter()
-    if not options.force and prepared_already(folder, recipe):
+    meta = None if options.force else prepared_already(folder, recipe)
+    if meta:
         print(f"{folder} is already prepared (--force rebuilds it)")
-        meta = json.loads((folder / "meta.json").read_text())
     else:
         meta = prepare(recipe, folder, options.num_proc)
         print(f"prepared in {time.perf_counter() - start:.1f} s")

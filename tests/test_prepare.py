@@ -264,6 +264,7 @@ MISTAKES = {
     "a column that is not text": (["--dataset", "other.parquet", "--text_column", "number"], ["number", "int64"]),
     "no text key": (["--dataset", "other.jsonl"], ["line 2", "'text'", "body"]),
     "not JSON": (["--dataset", "broken.jsonl"], ["broken.jsonl", "line 2"]),
+    "a number for a text": (["--dataset", "zero.jsonl"], ["zero.jsonl", "line 2", "not text"]),
     "half a character": (["--dataset", "half.jsonl"], ["half.jsonl", "line 1", "surrogate"]),
     "damaged parquet": (["--dataset", "pages.parquet"], ["cannot read pages.parquet"]),
     "not parquet": (["--dataset", "broken.parquet"], ["broken.parquet"]),
@@ -287,6 +288,7 @@ def test_mistakes(empty, mistake):
     (empty / "broken.jsonl").write_text('{"text": "one"}\n{"text": \n')
     (empty / "broken.parquet").write_bytes(b"PAR1 no")
     (empty / "half.jsonl").write_text('{"text": "\\ud83d"}\n{"text": "two"}\n')
+    (empty / "zero.jsonl").write_text('{"text": "one"}\n{"text": 0}\n')
     (empty / "nothing").mkdir()
     write_parquet(empty / "pages.parquet", [f"{i} {i * i}" for i in range(2000)])
     contents = bytearray((empty / "pages.parquet").read_bytes())

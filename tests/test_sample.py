@@ -1,6 +1,8 @@
 """sample.py: what it prints where, and what its options promise."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -100,9 +102,6 @@ def test_a_pipe_that_closes_is_no_error(at_run):
 
 
 def test_the_newest_run_is_taken(workshop, tmp_path, monkeypatch):
-    import os
-    import shutil
-
     monkeypatch.chdir(tmp_path)
     for age, name in ((100, "old"), (0, "new"), (50, "middle")):
         shutil.copytree(workshop.path / "out/small", tmp_path / "out" / name)
