@@ -103,8 +103,9 @@ def peak_flops(device, dtype):
 
 
 def memory_bytes(device):
-    """The memory of a CUDA device in bytes; None for the others, which share the machine's."""
-    return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else None
+    """The memory of a CUDA device, in bytes, that this process may take."""
+    free, total = torch.cuda.mem_get_info(device)
+    return min(free, total * torch.cuda.get_per_process_memory_fraction(device))
 
 
 def out_of_memory(error):

@@ -50,20 +50,17 @@ class CausalSelfAttention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
         self.resid_dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x, positions=None, cache=None):
+    def forward(self, x, positions=None, bias=None, cache=None):
         B, T, C = x.shape
-        q, k, v = (
-            part.view(B, T, self.n_head, C // self.n_head).transpose(1, 2)  # (B, n_head, T, head size)
-            for part in self.c_attn(x).split(C, dim=2)
-        )
+        qkv = self.c_attn(x).view(B, T, 3, self.n_head, C // self.n_head).permute(2, 0, 3, 1, 4)
+        q, k, v = qkv  # each (B, n_head, T, head size)
         if cache is None:
             dropout = self.dropout if self.training else 0.0
             y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
         else:
-            for kept, new in zip(cache, (k, v), strict=True):  # (B, n_head, S, head size), written at `positions`
-                kept.scatter_(2, positions[:, None, :, None].expand_as(new), new.to(kept.dtype))
-            seen = torch.arange(cache[0].size(2), device=x.device) <= positions[:, None, :, None]  # (B, 1, T, S)
-            y = F.scaled_dot_product_attention(q, *cache, attn_mask=seen)
+            new = qkv[1:].to(cache.dtype)  # keys and values, written at `positions` of (2, B, n_head, S, head size)
+            cache.scatter_(3, positions[:, None, :, None].expand_as(new), new)
+            y = F.scaled_dot_product_attention(q, *cache, attn_mask=bias)
         return self.resid_dropout(self.c_proj(y.transpose(1, 2).reshape(B, T, C)))
 
 
@@ -86,8 +83,8 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, eps=1e-5, bias=config.bias)
         self.mlp = MLP(config)
 
-    def forward(self, x, positions=None, cache=None):
-        x = x + self.attn(self.ln_1(x), positions, cache)
+    def forward(self, x, *cached):
+        x = x + self.attn(self.ln_1(x), *cached)
         return x + self.mlp(self.ln_2(x))
 
 
@@ -116,13 +113,12 @@ class HeadLoss(torch.autograd.Function):
                 chunk, target = x[part : part + rows].to(dtype), targets[part : part + rows, None]
                 logits = (chunk @ head.t()).float()
                 logits[:, vocab_size:] = -math.inf
-                # with an infinite sum, all gradients of a token that is not predicted are 0
-                log_sum = logits.logsumexp(-1, keepdim=True).masked_fill(target < 0, math.inf)
-                loss += torch.where(target < 0, 0, log_sum - logits.gather(-1, target.clamp_min(0))).sum()
+                log_probs = logits.log_softmax(-1)
+                loss -= torch.where(target < 0, 0, log_probs.gather(-1, target.clamp_min(0))).sum()
                 if training:
                     # d loss / d logits = softmax - one-hot. The division by the count waits for `backward`, where the
                     # scaler's factor comes in: float16 has no room for such small numbers
-                    grad = logits.sub_(log_sum).exp_().sub_((tokens == target).float()).to(dtype)
+                    grad = log_probs.exp_().sub_((tokens == target).float()).masked_fill_(target < 0, 0).to(dtype)
                     grads_x.append(grad @ head)
                     grad_head += grad.t() @ chunk
         count = valid.sum()
@@ -185,14 +181,19 @@ class GPT(nn.Module):
     def hidden(self, idx, positions=None, caches=None):
         """The last hidden states (B, T, C) of idx (B, T).
 
-        With `caches`, one pair (keys, values) of (B, n_head, S, head size) a block, idx stands at `positions` (B, T)
-        of sequences whose earlier keys and values are in the caches, and its own are written there.
+        With `caches`, one tensor of keys and values (2, B, n_head, S, head size) a block, idx stands at `positions`
+        (B, T) of sequences whose earlier keys and values are in the caches, and its own are written there.
         """
-        if positions is None:
-            positions = torch.arange(idx.size(1), device=idx.device)[None]
+        if caches is None:
+            positions, cached = torch.arange(idx.size(1), device=idx.device)[None], [()] * self.config.n_layer
+        else:
+            seen = torch.arange(caches[0].size(3), device=idx.device) <= positions[:, None, :, None]  # (B, 1, T, S)
+            # as what is added to the scores; of a mask that is true or false, each block would make that anew
+            bias = torch.zeros_like(seen, dtype=caches[0].dtype).masked_fill(~seen, -math.inf)
+            cached = [(positions, bias, cache) for cache in caches]
         x = self.transformer.drop(self.transformer.wte(idx) + self.transformer.wpe(positions))
-        for i, block in enumerate(self.transformer.h):
-            x = block(x, positions, caches[i] if caches is not None else None)
+        for block, cache in zip(self.transformer.h, cached, strict=True):
+            x = block(x, *cache)
         return self.transformer.ln_f(x)
 
     def logits(self, x):
@@ -230,8 +231,8 @@ class GPT(nn.Module):
     def new_caches(self, batch_size):
         """Empty caches for `batch_size` sequences: see `hidden`."""
         config, weight = self.config, self.lm_head.weight
-        shape = (batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
-        return [tuple(weight.new_zeros(shape) for _ in range(2)) for _ in range(config.n_layer)]
+        shape = (2, batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
+        return [weight.new_zeros(shape) for _ in range(config.n_layer)]
 
     @torch.inference_mode()
     def stream(self, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, stop_token=None, generator=None):
@@ -244,34 +245,42 @@ class GPT(nn.Module):
         Keys and values are cached: a token costs one position, not the whole context. Positions are learned, so a full
         context cannot slide by one; a row that reaches block_size forgets its older half, and what is left is read
         again from position 0. Greedy tokens are those of the model without a cache that forgets in the same way.
+        On CUDA a token is one replay of a captured graph, the draw included (the idea of gpt-fast).
         """
-        size, device = self.config.block_size, self.lm_head.weight.device
+        size, device, draw_options = self.config.block_size, self.lm_head.weight.device, (temperature, top_k, top_p)
         contexts = [list(prompt)[-size:] for prompt in prompts]
         alive = [True] * len(contexts)
-        last = torch.zeros(len(contexts), dtype=torch.long, device=device)  # where each row's newest token stands
         rows = torch.arange(len(contexts), device=device)
-        token = caches = None
+        caches = self.new_caches(len(contexts))
+        token, last = torch.zeros_like(rows), torch.zeros_like(rows)  # each row's newest token; the one before's place
+
+        def read(contexts):
+            """Read whole contexts. Short ones are padded on the right; the causal mask hides it until overwritten."""
+            longest = max(map(len, contexts))
+            idx = torch.tensor([context + [0] * (longest - len(context)) for context in contexts], device=device)
+            positions = torch.arange(longest, device=device).expand(len(contexts), -1)
+            last.copy_(torch.tensor([len(context) - 1 for context in contexts]))
+            x = self.hidden(idx, positions, caches)[rows, last]
+            token.copy_(draw(self.logits(x), *draw_options, generator))
+
+        def advance():
+            last.add_(1)
+            x = self.hidden(token[:, None], last[:, None], caches)[:, 0]
+            token.copy_(draw(self.logits(x), *draw_options, generator))
+
+        replay = None
         was_training = self.training
         self.eval()
         try:
-            for _ in range(max_new_tokens):
-                full = any(len(context) > size for context in contexts)
-                if caches is None or full:
-                    contexts = [
-                        context[-max(1, size // 2) :] if len(context) > size else context for context in contexts
-                    ]
-                    caches = caches or self.new_caches(len(contexts))
-                    longest = max(map(len, contexts))
-                    # short rows are padded on the right, where the causal mask hides it until it is overwritten
-                    idx = torch.tensor([context + [0] * (longest - len(context)) for context in contexts])
-                    positions = torch.arange(longest, device=device).expand(len(contexts), -1)
-                    x = self.hidden(idx.to(device), positions, caches)
-                    last = torch.tensor([len(context) - 1 for context in contexts], device=device)
-                    x = x[rows, last]
+            for number in range(max_new_tokens):
+                if number == 0 or max(map(len, contexts)) > size:
+                    contexts = [row if len(row) <= size else row[-(size // 2 or 1) :] for row in contexts]
+                    read(contexts)
+                elif replay:
+                    replay()
                 else:
-                    last = last + 1
-                    x = self.hidden(token[:, None], last[:, None], caches)[:, 0]
-                token = draw(self.logits(x), temperature, top_k, top_p, generator)
+                    advance()  # as it is once, which warms up what a capture must find warm
+                    replay = capture(advance, generator) if device.type == "cuda" else None
                 step = [new if row else None for row, new in zip(alive, token.tolist(), strict=True)]
                 yield step
                 for row, new in enumerate(step):
@@ -292,6 +301,16 @@ class GPT(nn.Module):
         return stories
 
 
+def capture(step, generator):
+    """`step` as one CUDA graph: a function that runs its kernels anew on the same memory."""
+    graph = torch.cuda.CUDAGraph()
+    if generator is not None:
+        graph.register_generator_state(generator)
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # a thread may be pinning the next batch
+        step()
+    return graph.replay
+
+
 def draw(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
     """Draw one token a row from logits (B, V): (B,) ids.
 
@@ -300,13 +319,12 @@ def draw(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
-    logits = logits.float() / temperature
-    if 0 < top_k < logits.size(-1):
-        logits = logits.masked_fill(logits < logits.topk(top_k).values[:, -1:], -math.inf)
-    probs = logits.softmax(dim=-1)
+    size, ids = logits.size(-1), None
+    if 0 < top_k < size or top_p < 1:
+        logits, ids = logits.topk(min(top_k or size, size), sorted=top_p < 1)
+    probs = (logits.float() / temperature).softmax(dim=-1)
     if top_p < 1:
-        ordered, order = probs.sort(dim=-1, descending=True)
-        ordered[ordered.cumsum(dim=-1) - ordered >= top_p] = 0  # what stands before a token has reached p already
-        probs = torch.zeros_like(probs).scatter(-1, order, ordered)
+        probs[probs.cumsum(dim=-1) - probs >= top_p] = 0  # what stands before a token has reached p already
     # the largest of p / Exponential(1) falls on each token with probability p: a draw with no wait for the device
-    return (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=-1)
+    choice = (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=-1)
+    return choice if ids is None else ids.gather(-1, choice[:, None])[:, 0]
