@@ -105,7 +105,7 @@ def peak_flops(device, dtype):
 def memory_bytes(device):
     """The memory of a CUDA device, in bytes, that this process may take."""
     free, total = torch.cuda.mem_get_info(device)
-    return min(free, total * torch.cuda.get_per_process_memory_fraction(device))
+    return min(free, total * torch.cuda.get_per_process_memory_fraction(device.index))
 
 
 def out_of_memory(error):

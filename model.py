@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 # logits that HeadLoss takes at once: compiled, they are 16 bits wide and many keep a GPU busy; otherwise, 32 and more
-HEAD_CHUNK, HEAD_CHUNK_COMPILED = 2**25, 2**29
+HEAD_CHUNK, HEAD_CHUNK_COMPILED = 2**25, 2**30
 
 
 @dataclass
@@ -113,12 +113,13 @@ class HeadLoss(torch.autograd.Function):
                 chunk, target = x[part : part + rows].to(dtype), targets[part : part + rows, None]
                 logits = (chunk @ head.t()).float()
                 logits[:, vocab_size:] = -math.inf
-                log_probs = logits.log_softmax(-1)
-                loss -= torch.where(target < 0, 0, log_probs.gather(-1, target.clamp_min(0))).sum()
+                # with an infinite sum, all gradients of a token that is not predicted are 0
+                log_sum = logits.logsumexp(-1, keepdim=True).masked_fill(target < 0, math.inf)
+                loss += torch.where(target < 0, 0, log_sum - logits.gather(-1, target.clamp_min(0))).sum()
                 if training:
                     # d loss / d logits = softmax - one-hot. The division by the count waits for `backward`, where the
                     # scaler's factor comes in: float16 has no room for such small numbers
-                    grad = log_probs.exp_().sub_((tokens == target).float()).masked_fill_(target < 0, 0).to(dtype)
+                    grad = logits.sub_(log_sum).exp_().sub_((tokens == target).float()).to(dtype)
                     grads_x.append(grad @ head)
                     grad_head += grad.t() @ chunk
         count = valid.sum()

@@ -149,6 +149,20 @@ def test_generation_stops():
     assert model.training, "generation must leave the model as it was"
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}, {"top_p": 0.9}])
+def test_a_captured_graph_changes_nothing(monkeypatch, options):
+    model = make_model().cuda()
+
+    def stories():
+        return model.generate([[1, 2, 3], [4]], 40, generator=torch.Generator("cuda").manual_seed(1), **options)
+
+    captured = stories()
+    assert captured == stories(), "a seed does not give the same story twice"
+    monkeypatch.setattr("model.capture", lambda step, generator: None)
+    assert captured == stories()
+
+
 def test_a_seed_gives_the_same_story_twice():
     model = make_model(spread=3.0)
     stories = [model.generate([[1]], 30, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]

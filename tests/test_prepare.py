@@ -143,6 +143,66 @@ def test_pruned_vocabulary(empty):
     assert set(frequent.tolist()) <= kept.keys(), "a frequent token is missing"
 
 
+def hard_texts():
+    """HARD_TEXTS, and 5,000 short mixtures of letters, spaces, contractions, controls, marks, scripts and emoji."""
+    random_letters = random.Random(0)
+    letters = [
+        *map(chr, [*range(0x250), *range(0x300, 0x370), *range(0x2000, 0x2070)]),
+        *"一あ😀👨\u200d\ufe0f\u0660Ⅷ½ะัक्𐍈ǅʰ〇",
+    ]
+    plain = "  \n'tsldremvTS09a"
+    return HARD_TEXTS + [
+        "".join(
+            random_letters.choice(random_letters.choice((letters, plain))) for _ in range(random_letters.randrange(40))
+        )
+        for _ in range(5_000)
+    ]
+
+
+@pytest.mark.parametrize("vocab_size", [tokenizer.GPT2_VOCAB_SIZE, 1024])
+def test_gigatoken_is_tiktoken(vocab_size):
+    encoding = tokenizer.gpt2()
+    if vocab_size < encoding.n_vocab:
+        counts = np.bincount(tokenizer.tiktoken_encoder(encoding)(hard_texts()[:2000])[0], minlength=50257)
+        encoding = tokenizer.prune(encoding, counts, vocab_size)
+    ids, ends = tokenizer.gigatoken_encoder(encoding, threads=2)(hard_texts())
+    expected, expected_ends = tokenizer.tiktoken_encoder(encoding)(hard_texts())
+    assert np.array_equal(ids, expected) and np.array_equal(ends, expected_ends)
+    assert [ids[:end].tolist() for end in ends[:3]] == [[], encoding.encode_ordinary(" "), [*expected[: ends[2]]]]
+
+
+def test_without_gigatoken(empty, monkeypatch):
+    """tiktoken then makes the same bytes, and one line says so."""
+    (empty / "f.txt").write_text("\n<|endoftext|>\n".join(stories(3000)))
+    assert call("prepare.py", "--dataset", "f.txt", "--name", "fast", "--vocab_size", "600").status == 0
+    monkeypatch.setitem(sys.modules, "gigatoken", None)
+    result = call("prepare.py", "--dataset", "f.txt", "--name", "slow", "--vocab_size", "600")
+    assert result.status == 0, result.err
+    assert result.out.count("gigatoken is not here") == 1
+    for name in ("train.bin", "validation.bin", "tokenizer.tiktoken"):
+        assert (empty / "data/fast" / name).read_bytes() == (empty / "data/slow" / name).read_bytes()
+    assert "gigatoken" in read_meta("data/fast")["versions"] and "gigatoken" not in read_meta("data/slow")["versions"]
+
+
+def test_tokens_that_are_not_tiktokens_stop_it(empty, monkeypatch):
+    """Stories drawn from all over a split are compared with tiktoken's tokens."""
+    (empty / "f.txt").write_text("\n<|endoftext|>\n".join(stories(5000)))
+
+    def wrong_from_the_last_batch_on(encoding, threads):
+        encode, batches = tokenizer.tiktoken_encoder(encoding), []
+
+        def wrong(batch):
+            batches.append(batch)
+            ids, ends = encode(batch)
+            return (ids, ends) if len(batches) < 3 else (ids[::-1], ends)
+
+        return wrong
+
+    monkeypatch.setattr(tokenizer, "gigatoken_encoder", wrong_from_the_last_batch_on)
+    assert_mistake(call("prepare.py", "--dataset", "f.txt"), "gigatoken", "tiktoken", "pip uninstall")
+    assert not (empty / "data/f/meta.json").exists()
+
+
 def test_every_merge_of_gpt2_is_known():
     """`parents` finds the two tokens of each of the 50,000 merges as GPT-2's own list has them."""
     encoding = tokenizer.gpt2()

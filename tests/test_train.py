@@ -561,6 +561,23 @@ def test_two_processes_are_as_one(here):
     assert not (here / "out/two.1").exists()
 
 
+def test_resume_with_other_micro_batches_and_processes(here):
+    """A run's second half may be cut up otherwise, and done by another number of processes."""
+    options = [*SMALL_RUN, "--dropout=0", "--lr_decay_iters=12"]
+    assert call("train.py", *options, "--out_dir=out/whole").status == 0
+    assert call("train.py", *options, "--max_iters=6", "--micro_batch_size=8", "--out_dir=out/halves").status == 0
+    command = torchrun_command(str(ROOT / "train.py"), *options, "--micro_batch_size=2", "--out_dir=out/halves")
+    environ = environment(OMP_NUM_THREADS="1")
+    command.append("--init_from=resume")
+    result = subprocess.run(command, cwd=here, capture_output=True, text=True, env=environ, timeout=180)
+    assert result.returncode == 0, result.stderr
+    whole, halves = log_of("out/whole"), log_of("out/halves")
+    assert [row["step"] for row in whole] == [row["step"] for row in halves]
+    for name in ("train_loss", "val_loss", "grad_norm"):
+        expected = [float(row[name]) for row in whole if row[name]]
+        assert [float(row[name]) for row in halves if row[name]] == pytest.approx(expected, abs=1e-5)
+
+
 def test_tokenizer_travels_with_the_checkpoint(workshop):
     saved = checkpoint.load(workshop.path / "out/small/best.pt")
     assert tokenizer.from_text(saved["tokenizer"]).n_vocab == 512

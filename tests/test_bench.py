@@ -1,0 +1,59 @@
+"""bench.py: each stage measures, and its references do the same work."""
+
+import json
+
+import numpy as np
+import torch
+from conftest import SMALL_RUN, assert_mistake, call
+
+import bench
+from model import GPT, GPTConfig
+
+
+def test_a_line_for_each_figure(here, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes: here it is set back in the end
+    monkeypatch.setattr(bench, "SECONDS", 0.01)
+    monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(bench, "STORY_TOKENS", 5)
+    monkeypatch.setattr("sys.argv", ["bench.py", "prepare", "loader", "train", "eval", "sample", "--json", *SMALL_RUN])
+    bench.main()
+    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [figure["stage"] for figure in figures] == ["prepare"] * 2 + ["loader"] + ["train"] * 2 + ["eval"] + [
+        "sample"
+    ] * 3
+    for figure in figures:
+        assert figure["value"] > 0 and figure["what"] and figure["torch"] == torch.__version__
+        if figure["reference"]:
+            assert figure["ratio"] == figure["value"] / figure["reference"]
+    assert sum(figure["reference"] is not None for figure in figures) == 7
+    assert not (here / "out").exists()
+
+
+def test_starting_is_measured(here, monkeypatch, capsys):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes: here it is set back in the end
+    monkeypatch.setattr("sys.argv", ["bench.py", "start", *SMALL_RUN])
+    bench.main()
+    table = capsys.readouterr().out
+    assert "sample.py to its first token" in table and "train.py to its first step" in table
+
+
+def test_the_uncached_reference_generates():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=300, block_size=8, n_layer=1, n_head=1, n_embd=8)).eval()
+    (story,) = bench.generate_without_a_cache(model, torch.tensor([[1, 2, 3]]), 12)
+    assert story[:3] == [1, 2, 3] and len(story) == 15 and max(story) < 300
+
+
+def test_the_reference_batch_is_shifted_by_one(here):
+    tokens = np.fromfile("data/small/train.bin", np.uint16)
+    path = here / "data/small/train.bin"
+    idx, targets = bench.one_copy_a_sequence(path, 3, 16, torch.device("cpu"))
+    assert idx.shape == targets.shape == (3, 16)
+    assert torch.equal(idx[:, 1:], targets[:, :-1])
+    windows = np.lib.stride_tricks.sliding_window_view(tokens, 16)
+    assert all((windows == row.numpy()).all(axis=1).any() for row in idx)
+
+
+def test_mistakes(here):
+    assert_mistake(call("bench.py", "sampel", *SMALL_RUN), "sampel")
+    assert_mistake(call("bench.py", "--dataset=none"), "data/none")
