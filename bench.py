@@ -72,11 +72,10 @@ class Bench:
             self.wait()
             return (time.perf_counter() - begin) / times
 
+        timed(1)  # it may compile
         once = timed(1)
-        if once > 4 * SECONDS:  # so slow that no warm-up is needed to see it
-            return once
-        times = max(1, round(SECONDS / REPEATS / timed(1)))
-        return statistics.median(timed(times) for _ in range(REPEATS))
+        times = max(1, round(SECONDS / REPEATS / once))
+        return once if once > 4 * SECONDS else statistics.median(timed(times) for _ in range(REPEATS))
 
     def wait(self):
         if self.device.type != "cpu":

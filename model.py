@@ -255,9 +255,8 @@ class GPT(nn.Module):
         caches = self.new_caches(len(contexts))
         token, last = torch.zeros_like(rows), torch.zeros_like(rows)  # each row's newest token; the one before's place
 
-        def read(contexts):
+        def read(contexts, longest):
             """Read whole contexts. Short ones are padded on the right; the causal mask hides it until overwritten."""
-            longest = max(map(len, contexts))
             idx = torch.tensor([context + [0] * (longest - len(context)) for context in contexts], device=device)
             positions = torch.arange(longest, device=device).expand(len(contexts), -1)
             last.copy_(torch.tensor([len(context) - 1 for context in contexts]))
@@ -269,14 +268,15 @@ class GPT(nn.Module):
             x = self.hidden(token[:, None], last[:, None], caches)[:, 0]
             token.copy_(draw(self.logits(x), *draw_options, generator))
 
-        replay = None
+        longest, replay = 0, None
         was_training = self.training
         self.eval()
         try:
             for number in range(max_new_tokens):
-                if number == 0 or max(map(len, contexts)) > size:
+                if number == 0 or longest > size:
                     contexts = [row if len(row) <= size else row[-(size // 2 or 1) :] for row in contexts]
-                    read(contexts)
+                    longest = max(map(len, contexts))
+                    read(contexts, longest)
                 elif replay:
                     replay()
                 else:
@@ -287,6 +287,7 @@ class GPT(nn.Module):
                 for row, new in enumerate(step):
                     contexts[row].append(new if alive[row] else 0)
                     alive[row] = alive[row] and new != stop_token
+                longest += 1
                 if not any(alive):
                     return
         finally:

@@ -92,7 +92,7 @@ def micro_batch_sizes(model, share, device, compiled):
     most = {"cuda": 131072, "mps": 16384, "cpu": 4096}[device.type] // model.config.block_size
     sizes = [size for size in range(min(most, share), 1, -1) if share % size == 0]
     if device.type == "cuda":
-        sizes = [size for size in sizes if model.training_bytes(size, compiled) < 0.8 * devices.memory_bytes(device)]
+        sizes = [size for size in sizes if model.training_bytes(size, compiled) < 0.9 * devices.memory_bytes(device)]
     tries = []
     for size in [*sizes, 1]:
         if not tries or size <= tries[-1] // 2:
