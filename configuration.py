@@ -118,6 +118,7 @@ class TrainConfig:
     wandb_log: bool = option(False, "send the log to Weights & Biases too (pip install wandb)")
     wandb_project: str = option("tinystories", "its project there")
     wandb_run_name: str = option("", "its name there; empty: the folder's")
+    tensorboard_log: bool = option(False, "write the log for TensorBoard too (pip install tensorboard)")
     # the machine
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     dtype: str = option("auto", "auto, float32, bfloat16 or float16")

@@ -24,7 +24,6 @@ import torch
 import checkpoint
 import tokenizer
 from configuration import OptionParser, UserError, run
-from records import replacing
 
 EOT = tokenizer.ENDOFTEXT
 TINYSTORIES = "roneneldan/TinyStories"
@@ -55,13 +54,16 @@ def gpt2_parameters(model):
 
 
 def save_model(model, encoding, folder):
-    """Write config.json, generation_config.json and model.safetensors: transformers saves its own GPT-2."""
+    """Write config.json, generation_config.json and model.safetensors, float32."""
     transformers = checkpoint.import_transformers()
+    from safetensors.torch import save  # which transformers brings
+
     shape, eot = model.config, encoding.eot_token
-    config = transformers.GPT2Config(
+    transformers.GPT2Config(
+        architectures=["GPT2LMHeadModel"],
         vocab_size=shape.vocab_size,
         n_positions=shape.block_size,
-        n_ctx=shape.block_size,  # what older readers, llama.cpp's converter among them, look for
+        n_ctx=shape.block_size,  # what older readers look for
         n_embd=shape.n_embd,
         n_layer=shape.n_layer,
         n_head=shape.n_head,
@@ -71,15 +73,13 @@ def save_model(model, encoding, folder):
         attn_pdrop=shape.dropout,
         bos_token_id=eot,
         eos_token_id=eot,
-    )
-    theirs = transformers.GPT2LMHeadModel(config)
-    parameters = checkpoint.transposed(gpt2_parameters(model))
-    theirs.load_state_dict(parameters | {checkpoint.HEAD: parameters[checkpoint.EMBEDDING]})
+    ).save_pretrained(folder)
     # max_length: past the last position there is nothing to look up
-    theirs.generation_config = transformers.GenerationConfig(
+    transformers.GenerationConfig(
         bos_token_id=eot, eos_token_id=eot, pad_token_id=eot, max_length=shape.block_size
-    )
-    theirs.save_pretrained(folder)
+    ).save_pretrained(folder)
+    parameters = checkpoint.transposed(gpt2_parameters(model))
+    (folder / "model.safetensors").write_bytes(save(parameters, {"format": "pt"}))
 
 
 def save_tokenizer(encoding, block_size, folder):
@@ -94,19 +94,19 @@ def save_tokenizer(encoding, block_size, folder):
     fast.post_processor = processors.TemplateProcessing(
         single=f"{EOT} $A", pair=f"{EOT} $A {EOT}:1 $B:1", special_tokens=[(EOT, encoding.eot_token)]
     )
-    with replacing(folder / "tokenizer.json") as file:
-        file.write(fast.to_str(pretty=True).encode())
+    (folder / "tokenizer.json").write_text(fast.to_str(pretty=True), encoding="utf-8")
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",  # which takes tokenizer.json as it is
         "add_bos_token": True,
         "bos_token": EOT,
         "eos_token": EOT,
         "pad_token": EOT,
+        "padding_side": "left",
         "model_max_length": block_size,
+        "model_input_names": ["input_ids", "attention_mask"],  # and no token types, which GPT-2 would add in
         "clean_up_tokenization_spaces": False,
     }
-    with replacing(folder / "tokenizer_config.json") as file:
-        file.write(json.dumps(settings, indent=2).encode())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
 
 
 def save_gguf(model, encoding, folder):
@@ -213,7 +213,7 @@ A small language model of GPT-2's architecture that tells stories.
 from transformers import pipeline
 
 tell = pipeline("text-generation", model="{name}")
-print(tell("Once upon a time")[0]["generated_text"])
+print(tell("Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
 ```
 
 | | |
@@ -224,8 +224,8 @@ print(tell("Once upon a time")[0]["generated_text"])
 pipeline needs nothing more. `tokenizer(text, add_special_tokens=False)` gives the tokens of the text alone. In a
 prompt, `{EOT}` is that token.
 
-**Limits.** A prompt and its story have {shape.block_size} tokens together, and generation stops there. The model knows
-the words and the world of its corpus, invents what it says, and is not to be relied on.
+**Limits.** A prompt and its story have {shape.block_size} tokens together, and generation stops there. The model
+knows the words and the world of its corpus, invents what it says, and is not to be relied on.
 
 **Data.** {data}
 
@@ -249,8 +249,6 @@ def export(path, folder, gguf=False):
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already: give the name of a new folder, or remove it first")
     checkpoint.import_transformers()  # before what takes long
-    import safetensors
-
     saved = checkpoint.load(path)
     model = checkpoint.build_model(saved)
     encoding = tokenizer.from_text(saved["tokenizer"])
@@ -262,16 +260,16 @@ def export(path, folder, gguf=False):
         save_tokenizer(encoding, model.config.block_size, partial)
         if gguf:
             save_gguf(model, encoding, partial)
-        with replacing(partial / "README.md") as file:
-            file.write(model_card(saved, model, corpus_of(path), folder.resolve().name).encode())
+        card = model_card(saved, model, corpus_of(path), folder.resolve().name)
+        (partial / "README.md").write_text(card, encoding="utf-8")
         for file in partial.iterdir():
             with open(file, "rb+") as written:
                 os.fsync(written.fileno())
         if folder.exists():
             folder.rmdir()
         os.rename(partial, folder)
-    except (OSError, safetensors.SafetensorError) as error:  # the latter for a full disk
-        raise UserError(f"cannot write {folder}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return model

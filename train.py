@@ -38,7 +38,7 @@ import tokenizer
 from batches import Corpus, TrainBatches, validation_batches
 from configuration import UserError, run
 from model import GPT, GPTConfig
-from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_wandb
+from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_trackers
 
 SHAPE = ["n_layer", "n_head", "n_embd", "block_size", "bias"]  # options that a checkpoint has decided
 NOT_INHERITED = {"init_from", "out_dir", "eval_only", "device", "dtype", "compile", "backend"}  # by a resumed run
@@ -287,7 +287,7 @@ class Trainer:
             group["initial_lr"] = config.learning_rate
         self.scheduler = LambdaLR(self.optimizer, lr_factor(config), last_epoch=progress.step - 1)
 
-        self.tracker = start_wandb(config) if config.wandb_log and self.processes.first else None
+        self.trackers = start_trackers(config) if self.processes.first else []
         if not self.processes.first:
             return
         described = provenance(
@@ -441,8 +441,8 @@ class Trainer:
         self.meters[:2] = 0.0
         if self.processes.first:
             self.log.add(line)
-        if self.tracker:
-            self.tracker.log({name: line[name] for name in LOG_FIELDS if name in line}, step=progress.step)
+        for tracker in self.trackers:
+            tracker.log({name: line[name] for name in LOG_FIELDS if name in line}, step=progress.step)
 
     def status(self, line):
         """The state of the run in a few words: what the progress bar shows."""

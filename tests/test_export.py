@@ -127,6 +127,8 @@ def test_tokens_are_ours(exported, workshop):
         assert fast(text)["input_ids"] == [encoding.eot_token, *ids], "what sample.py gives the model"
         assert fast.decode(ids) == text
     assert len(fast) == fast.vocab_size == encoding.n_vocab
+    settings = json.loads((exported.folder / "tokenizer_config.json").read_text())
+    assert settings["model_input_names"] == list(fast("a")), "GPT-2 adds token types in, if it is given them"
 
 
 def test_end_of_text_in_a_text_is_the_token(exported):
@@ -152,6 +154,10 @@ def test_greedy_stories_are_ours(exported):
         assert tell(prompt, do_sample=False)[0]["generated_text"] == text
         stories.add(text)
     assert len(stories) == len(PROMPTS)
+    together = tell(PROMPTS, batch_size=len(PROMPTS), do_sample=False, max_new_tokens=8)
+    assert [story["generated_text"] for (story,) in together] == [
+        tell(prompt, do_sample=False, max_new_tokens=8)[0]["generated_text"] for prompt in PROMPTS
+    ]
     options = ["--temperature", "0", "--max_new_tokens", str(32 - len(ids))]
     assert call("sample.py", "--out_dir", exported.folder, "--prompt", prompt, *options).out == text + "\n"
     assert len(tell("Once")[0]["generated_text"]) > 4, "the pipeline's own options end inside the context"

@@ -247,6 +247,27 @@ def test_wandb(here, monkeypatch):
     assert [line["train_loss"] for _, line in sent] == pytest.approx([float(row["train_loss"]) for row in rows])
 
 
+def test_tensorboard(here, monkeypatch):
+    """The same log for TensorBoard, and the same sentence without its package."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert_mistake(call("train.py", *SMALL_RUN, "--tensorboard_log"), "pip install tensorboard")
+    assert not list(here.glob("out/*"))
+    sent, folders = [], []
+
+    def writer(folder):
+        folders.append(folder)
+        return SimpleNamespace(add_scalar=lambda *scalar: sent.append(scalar), flush=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=writer))
+    assert call("train.py", *SMALL_RUN, "--tensorboard_log").status == 0
+    assert len(folders) == 1 and folders[0].startswith("out/small/tensorboard/")
+    losses = [(int(row["step"]), float(row["train_loss"])) for row in log_of("out/small")]
+    assert [(step, value) for name, value, step in sent if name == "train_loss"] == [
+        (step, pytest.approx(loss)) for step, loss in losses
+    ]
+    assert {name for name, _, _ in sent} > {"val_loss", "val_bpb", "lr", "grad_norm"}
+
+
 def test_fine_tuning_from_a_checkpoint(here, workshop):
     path = workshop.path / "out/small/best.pt"
     options = ["--dataset=small", f"--init_from={path}", "--max_iters=2", "--warmup_iters=0", "--sample_prompt="]
