@@ -70,10 +70,11 @@ def check(options):
         ("temperature", options.temperature >= 0, "0 (always the likeliest token) or above"),
         ("top_k", options.top_k >= 0, "0 (all tokens) or above"),
         ("top_p", 0 < options.top_p <= 1, "above 0 and at most 1"),
-        ("prompt", not (options.prompt and options.interactive), "left out with --interactive, which asks for it"),
     ):
         if not valid:
-            raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)!r}")
+            raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)}")
+    if options.interactive and options.prompt:
+        raise UserError("--interactive asks for prompts itself: leave --prompt out")
 
 
 def read_prompt(prompt):

@@ -16,6 +16,7 @@ import yaml
 from conftest import ROOT, assert_mistake, call
 from safetensors.torch import load_file, save_file
 from test_prepare import HARD_TEXTS
+from test_train import Harm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import checkpoint
@@ -327,6 +328,9 @@ def test_folders_that_do_not_fit(here, pretrained):
     weights = change("lacks") / "model.safetensors"
     tensors = load_file(weights)
     save_file({name: t for name, t in tensors.items() if "h.1.mlp" not in name}, weights, {"format": "pt"})
+    weights = change("hostile") / "model.safetensors"
+    weights.unlink()
+    torch.save(tensors | {"transformer.wte.weight": Harm()}, here / "hostile/pytorch_model.bin")
     weights = change("half") / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:20_000])
     (change("no config") / "config.json").write_text("{")
@@ -340,11 +344,13 @@ def test_folders_that_do_not_fit(here, pretrained):
         "untied": ["tie_word_embeddings False"],
         "lacks": ["lacks", "h.1.mlp"],
         "half": ["half", "again"],
+        "hostile": ["hostile"],
         "no config": ["no config"],
         "no tokenizer": ["without a tokenizer", "512"],
         "another tokenizer": ["vocabulary"],
     }.items():
         assert_mistake(call("train.py", *FINE_TUNING, f"--init_from={here / name}"), *words)
+    assert not (here / "harm").exists(), "code from a folder was run"
     (here / "other.txt").write_text("One story.\n\nAnother one.\n\n" * 100)
     assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
     assert_mistake(call("train.py", f"--init_from={pretrained}", "--dataset=other"), "vocabulary", "data/other")

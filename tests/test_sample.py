@@ -2,10 +2,12 @@
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -113,6 +115,7 @@ def test_keys_on_a_terminal(at_run, endless):
     def wait_for(text):
         nonlocal shown
         while text not in shown:
+            assert select.select([terminal], [], [], 60)[0], f"{text!r} never came: {shown[-500:]!r}"
             shown += os.read(terminal, 1000).decode()
         shown = shown.split(text, 1)[1]
 
@@ -123,10 +126,16 @@ def test_keys_on_a_terminal(at_run, endless):
             wait_for(answer)
             os.write(terminal, b"\x03")
         wait_for("> ")
-        os.write(terminal, b"Lil\x03")
+        os.write(terminal, b"Lil")
+        wait_for("Lil")
+        time.sleep(0.2)  # a signal before readline waits for a key again counts only with the next one
+        os.write(terminal, b"\x03")
         wait_for("> ")
         os.write(terminal, b"\x04")
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
     finally:
         os.close(terminal)
 
