@@ -112,7 +112,8 @@ def save_tokenizer(encoding, block_size, folder):
 def save_gguf(model, encoding, folder):
     """Write model.gguf, llama.cpp's format, in float32 (its `llama-quantize` makes it smaller).
 
-    llama.cpp's own converter knows a tokenizer by the ids it gives a certain text, and so none that is pruned.
+    llama.cpp's own converter knows a tokenizer by the ids it gives a certain text, and so none that is pruned or puts
+    an end-of-text first.
     """
     try:
         import gguf
@@ -176,7 +177,7 @@ def model_card(saved, model, corpus, name):
         "parameters": f"{model.num_params() / 1e6:.2f} M, without embeddings"
         f" {model.num_params(embeddings=False) / 1e6:.2f} M",
         "vocabulary": f"{shape.vocab_size:,} tokens: GPT-2's byte-pair encoding"
-        + ("" if shape.vocab_size == tokenizer.GPT2_VOCAB_SIZE else ", pruned to what the corpus uses"),
+        + ("" if shape.vocab_size == tokenizer.GPT2_VOCAB_SIZE else ", pruned"),
     }
     if "val_loss" in saved:
         rows["validation loss"] = (

@@ -1,5 +1,6 @@
 """sample.py: what it prints where, and what its options promise."""
 
+import io
 import os
 import re
 import select
@@ -73,6 +74,14 @@ def test_interactive(at_run):
     assert first.out == stories[0] + "\n"
     nothing = call("sample.py", "--interactive")
     assert (nothing.status, nothing.out) == (0, "")
+
+
+def test_prompts_that_are_not_utf8(monkeypatch):
+    import sample
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8"))
+    with pytest.raises(sample.UserError, match="UTF-8"):
+        sample.converse(print)
 
 
 @pytest.fixture
