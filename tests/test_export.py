@@ -235,7 +235,11 @@ def test_the_folder_is_never_overwritten(here, workshop):
     for name in ("full", "file"):
         assert_mistake(call("export.py", workshop.path / "out/small", name), name, "already")
     assert (here / "full/mine").read_text() == (here / "file").read_text() == "x"
+    (here / ".empty.partial").mkdir()  # what a killed export leaves
+    (here / ".empty.partial/model.safetensors").write_text("half")
+    (here / ".empty.partial/junk").write_text("x")
     assert call("export.py", workshop.path / "out/small/best.pt", "empty").status == 0
+    assert not (here / ".empty.partial").exists()
     assert {path.name for path in (here / "empty").iterdir()} == FILES
     assert_mistake(call("export.py", workshop.path / "out/small", "file/in/it"), "file/in/it")
 
