@@ -82,7 +82,9 @@ class TrainConfig:
     # what to read and write
     dataset: str = option("tinystories", "the prepared corpus, a folder under data/")
     out_dir: str = option("", "the run's folder; empty: out/ and the dataset's name")
-    init_from: str = option("scratch", "scratch, resume (go on from out_dir/last.pt), or a checkpoint to fine-tune")
+    init_from: str = option(
+        "scratch", "scratch, resume (go on from out_dir/last.pt), or what to fine-tune: a checkpoint, gpt2"
+    )
     seed: int = option(1337, "all randomness comes from it")
     # the model
     n_layer: int = option(6, "blocks")
@@ -116,6 +118,7 @@ class TrainConfig:
     wandb_log: bool = option(False, "send the log to Weights & Biases too (pip install wandb)")
     wandb_project: str = option("tinystories", "its project there")
     wandb_run_name: str = option("", "its name there; empty: the folder's")
+    tensorboard_log: bool = option(False, "write the log for TensorBoard too (pip install tensorboard)")
     # the machine
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     dtype: str = option("auto", "auto, float32, bfloat16 or float16")
@@ -155,6 +158,8 @@ class TrainConfig:
 
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
+# nanoGPT's options that mean nothing here, where last.pt and best.pt are both kept
+NANOGPT_ONLY = {"always_save_checkpoint"}
 ARITHMETIC = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -196,7 +201,7 @@ def typed(name, value, where):
 
 
 def read_file(path):
-    """{name: value} of a configuration file. Raises UserError with the line that is wrong."""
+    """{name: value} of a configuration file, nanoGPT's among them. Raises UserError with the line that is wrong."""
     path = Path(path)
     if not path.is_file():
         others = ", ".join(sorted(str(other) for other in Path("config").glob("*.py")))
@@ -205,7 +210,7 @@ def read_file(path):
         lines = ast.parse(path.read_text(encoding="utf-8"), str(path)).body
     except (SyntaxError, ValueError) as error:
         raise UserError(f"{path}, line {getattr(error, 'lineno', '?')}: not a `name = value` line ({error})") from error
-    values = {}
+    values, ignored = {}, []
     for line in lines:
         where = f"{path}, line {line.lineno}"
         if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
@@ -213,10 +218,15 @@ def read_file(path):
         if not (isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)):
             raise UserError(f"{where}: not a `name = value` line")
         name = line.targets[0].id
+        if name in NANOGPT_ONLY:
+            ignored.append(name)
+            continue
         try:
             values[name] = typed(name, value_of(line.value), where)
         except (ValueError, ArithmeticError) as error:
             raise UserError(f"{where}: {name}: {error}") from error
+    if ignored and os.environ.get("RANK", "0") == "0":  # of several processes, one says it
+        print(f"{path}: {', '.join(ignored)} means nothing here and is left out", file=sys.stderr)
     return values
 
 

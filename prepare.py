@@ -4,6 +4,7 @@
     python prepare.py --vocab_size 8192                 ... and a vocabulary pruned to what the stories use
     python prepare.py --dataset sample                  the embedded sample: no network, a few seconds
     python prepare.py --dataset my_stories.txt          a .txt, .jsonl or .parquet file, or a folder of them
+    python prepare.py --dataset my_stories.txt --vocab_of out/tinystories      ... to fine-tune that run on
 
 A .bin is a flat array of uint16 token ids, one end-of-text after each story; meta.json beside it says the rest. The
 stories stream through in batches, so memory does not grow with the corpus. Everything is written in a folder of its
@@ -298,6 +299,13 @@ def pruned(splits, vocab_size, threads):
     return tokenizer.prune(encoding, counts, vocab_size)
 
 
+def vocabulary_of(name):
+    """The encoding of a run, a checkpoint file or a Hugging Face folder. Raises UserError."""
+    import checkpoint  # and with it PyTorch, which nothing else here needs
+
+    return tokenizer.from_text(checkpoint.load(checkpoint.find(name))["tokenizer"])
+
+
 def source_stamp(dataset):
     """Size and newest change of a local source, so that a source that has changed is noticed; None for the others."""
     path = Path(dataset).expanduser()
@@ -307,8 +315,10 @@ def source_stamp(dataset):
     return [sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
 
 
-def prepare(recipe, folder, threads):
+def prepare(recipe, folder, threads, encoding=None):
     """Write `folder` as `recipe` (the first entries of meta.json) says, and return the whole of meta.json as a dict.
+
+    encoding: the vocabulary to use, if it is not to be made from the stories.
 
     Raises UserError; what stood in the folder before then stands there still.
     """
@@ -316,7 +326,8 @@ def prepare(recipe, folder, threads):
     if "validation" not in splits:
         splits = cut_validation(*splits["train"], recipe["validation_fraction"])
     whole = recipe["vocab_size"] == tokenizer.GPT2_VOCAB_SIZE
-    encoding = tokenizer.gpt2() if whole else pruned(splits, recipe["vocab_size"], threads)
+    if encoding is None:
+        encoding = tokenizer.gpt2() if whole else pruned(splits, recipe["vocab_size"], threads)
     tokenizer_text = tokenizer.to_text(encoding)
 
     partial = folder.with_name(f".{folder.name}.partial")
@@ -386,6 +397,7 @@ def main():
     parser.option("--dataset", "roneneldan/TinyStories", "a data set on the hub, `sample`, or a local file or folder")
     parser.option("--name", None, "the folder under data/ (default: the last part of the dataset, in lower case)")
     parser.option("--vocab_size", None, "prune GPT-2's vocabulary to so many; 0: all (default: 0; sample: 2048)", int)
+    parser.option("--vocab_of", None, "the vocabulary of a run, checkpoint or exported folder, to fine-tune it")
     parser.option("--text_column", "text", "the column that holds the stories")
     parser.option("--validation_fraction", 0.02, "share to validate on where the source has no such split", float)
     parser.option("--num_proc", os.cpu_count() or 1, "threads that tokenize", int)
@@ -399,6 +411,12 @@ def main():
     if vocab_size is None:
         vocab_size = SAMPLE_VOCAB_SIZE if options.dataset == "sample" else 0
     vocab_size = vocab_size or tokenizer.GPT2_VOCAB_SIZE
+    encoding = None
+    if options.vocab_of:
+        if options.vocab_size is not None:
+            raise UserError("--vocab_of brings its own vocabulary size: leave --vocab_size out")
+        encoding = vocabulary_of(options.vocab_of)
+        vocab_size = encoding.n_vocab
     if not tokenizer.SMALLEST_VOCAB_SIZE <= vocab_size <= tokenizer.GPT2_VOCAB_SIZE:
         bounds = f"{tokenizer.SMALLEST_VOCAB_SIZE} to {tokenizer.GPT2_VOCAB_SIZE}"
         raise UserError(f"--vocab_size must be 0 or {bounds}, not {vocab_size}")
@@ -411,13 +429,14 @@ def main():
         "text_column": options.text_column,
         "validation_fraction": options.validation_fraction,
         "vocab_size": vocab_size,
+        "vocab_of": tokenizer.sha256(tokenizer.to_text(encoding)) if encoding else None,
     }
     start = time.perf_counter()
     meta = None if options.force else prepared_already(folder, recipe)
     if meta:
         print(f"{folder} is already prepared (--force rebuilds it)")
     else:
-        meta = prepare(recipe, folder, options.num_proc)
+        meta = prepare(recipe, folder, options.num_proc, encoding)
         print(f"prepared in {time.perf_counter() - start:.1f} s")
     print(summary(folder, meta))
 

@@ -121,9 +121,31 @@ def move_aside(folder):
         print(f"{folder} held a run: it is now in {kept}")
 
 
+def start_trackers(config):
+    """Where the log goes besides log.csv, as `config` asks: objects with `log({name: number}, step)`."""
+    wanted = ((config.wandb_log, start_wandb), (config.tensorboard_log, TensorBoard))
+    return [start(config) for asked, start in wanted if asked]
+
+
 def start_wandb(config):
     try:
         import wandb
     except ImportError as error:
         raise UserError("wandb_log needs the package wandb: pip install wandb") from error
     return wandb.init(project=config.wandb_project, name=config.wandb_run_name or config.out_dir, config=asdict(config))
+
+
+class TensorBoard:
+    """The log as TensorBoard shows it, a folder under out_dir/tensorboard for each start of the run."""
+
+    def __init__(self, config):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UserError("tensorboard_log needs the package tensorboard: pip install tensorboard") from error
+        self.writer = SummaryWriter(f"{config.out_dir}/tensorboard/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+
+    def log(self, line, step):
+        for name, value in line.items():
+            self.writer.add_scalar(name, value, step)
+        self.writer.flush()

@@ -3,16 +3,19 @@
     python sample.py --prompt "Once upon a time"                     from the newest run under out/
     python sample.py --out_dir out/tinystories --num_samples 3       three stories that open as they like
     echo "Tom had a red kite." | python sample.py --prompt -         the prompt from standard input
+    python sample.py --interactive                                   a line a prompt, a story each, until Ctrl-D
 
 The story appears as it is written and ends where the model ends it. Standard output holds the stories, a line of
-dashes between them, and nothing else; what is said about them goes to standard error.
+dashes between them, and nothing else; what is said about them goes to standard error. With --interactive Ctrl-C ends
+a story and not the program, and an empty line lets the model open a story of its own.
 """
 
 import codecs
+import contextlib
+import itertools
 import secrets
 import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -70,6 +73,8 @@ def check(options):
     ):
         if not valid:
             raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)}")
+    if options.interactive and options.prompt:
+        raise UserError("--interactive asks for prompts itself: leave --prompt out")
 
 
 def read_prompt(prompt):
@@ -81,10 +86,58 @@ def read_prompt(prompt):
         raise UserError("the prompt on standard input is not UTF-8") from error
 
 
+def tell(model, encoding, prompt, options, generator):
+    """Print the stories that begin with `prompt` as they are written; a KeyboardInterrupt leaves their text whole."""
+    tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]  # every story follows an end-of-text
+    if len(tokens) > model.config.block_size:
+        print(
+            f"warning: the prompt has {len(tokens) - 1} tokens, the context {model.config.block_size}:"
+            " the model sees the end of it",
+            file=sys.stderr,
+        )
+    printer = Printer(encoding, prompt, options.num_samples)
+    start, count = time.perf_counter(), 0
+    try:
+        for step in model.stream(
+            [tokens] * options.num_samples,
+            options.max_new_tokens,
+            temperature=options.temperature,
+            top_k=options.top_k,
+            top_p=options.top_p,
+            stop_token=encoding.eot_token,
+            generator=generator,
+        ):
+            count += sum(token is not None for token in step)
+            printer.add(step)
+    finally:
+        printer.finish()
+    print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
+
+
+def converse(answer):
+    """Call `answer` with each line of standard input until it ends; Ctrl-C ends the answer in hand and asks again."""
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 - importing it gives `input` history and editing; Windows has its own
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    for number in itertools.count():
+        try:
+            prompt = input("> " if terminal else "")
+            if number and not terminal:
+                print(SEPARATOR)
+            answer(prompt)
+        except EOFError:
+            return
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+        except UnicodeDecodeError as error:
+            raise UserError("the prompt on standard input is not UTF-8") from error
+
+
 def main():
     parser = OptionParser(__doc__)
     parser.option("--prompt", "", "how the story begins; empty: as the model likes; -: read it from standard input")
-    parser.option("--out_dir", None, "the run, or a checkpoint file (default: the newest run under out/)")
+    parser.option("--interactive", False, "ask for prompts, a line each, until the input ends (Ctrl-D)")
+    parser.option("--out_dir", None, "the run, a checkpoint, an exported folder or gpt2 (default: newest under out/)")
     parser.option("--num_samples", 1, "how many stories", int)
     parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
     parser.option("--temperature", 0.8, "below 1 safer, above 1 wilder; 0: always the likeliest token", float)
@@ -98,8 +151,7 @@ def main():
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
 
-    path = Path(options.out_dir) if options.out_dir else checkpoint.newest_run()
-    path = path / "best.pt" if path.is_dir() or not path.suffix else path
+    path = checkpoint.find(options.out_dir or checkpoint.newest_run())
     saved = checkpoint.load(path)
     model = checkpoint.build_model(saved).to(device, dtype)
     encoding = tokenizer.from_text(saved["tokenizer"])
@@ -107,29 +159,13 @@ def main():
     generator = torch.Generator(device).manual_seed(seed)
     print(f"{path}, step {saved['step']:,}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
 
-    prompt = read_prompt(options.prompt)
-    tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]  # every story follows an end-of-text
-    if len(tokens) > model.config.block_size:
-        print(
-            f"warning: the prompt has {len(tokens) - 1} tokens, the context {model.config.block_size}:"
-            " the model sees the end of it",
-            file=sys.stderr,
-        )
-    printer = Printer(encoding, prompt, options.num_samples)
-    start, count = time.perf_counter(), 0
-    for step in model.stream(
-        [tokens] * options.num_samples,
-        options.max_new_tokens,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        stop_token=encoding.eot_token,
-        generator=generator,
-    ):
-        count += sum(token is not None for token in step)
-        printer.add(step)
-    printer.finish()
-    print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
+    def answer(prompt):
+        tell(model, encoding, prompt, options, generator)
+
+    if options.interactive:
+        converse(answer)
+    else:
+        answer(read_prompt(options.prompt))
 
 
 if __name__ == "__main__":

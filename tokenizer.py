@@ -113,6 +113,43 @@ def prune(encoding, counts, vocab_size):
     return from_ranks({token: i for i, token in enumerate(sorted(kept, key=ranks.get))})
 
 
+# GPT-2's vocabulary files spell a byte as a letter: printable Latin-1 as itself, the others from U+0100 on
+PRINTABLE = [byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "]
+LETTERS = {byte: chr(byte) for byte in PRINTABLE} | {
+    byte: chr(256 + i) for i, byte in enumerate(sorted(set(range(256)) - set(PRINTABLE)))
+}
+BYTES = {letter: byte for byte, letter in LETTERS.items()}
+
+
+def to_vocabulary(encoding):
+    """The encoding as Hugging Face has it: ({token: id}, [(token, token), ...] merges in order), tokens in letters."""
+
+    def spell(token):
+        return "".join(LETTERS[byte] for byte in token)
+
+    ranks = encoding._mergeable_ranks
+    tokens = sorted(ranks, key=ranks.get)
+    vocabulary = {spell(token): ranks[token] for token in tokens} | {ENDOFTEXT: encoding.eot_token}
+    return vocabulary, [tuple(map(spell, parents(token, ranks))) for token in tokens if len(token) > 1]
+
+
+def from_vocabulary(vocabulary):
+    """The encoding of a {token in letters: id} as Hugging Face has it, end-of-text apart.
+
+    Raises UserError where it is not a byte-level vocabulary in the order of its merges, as GPT-2's is.
+    """
+    try:
+        ranks = {bytes(BYTES[letter] for letter in token): i for token, i in vocabulary.items() if token != ENDOFTEXT}
+        if (
+            sorted(ranks.values()) != list(range(len(ranks)))
+            or not {bytes([byte]) for byte in BYTES.values()} <= ranks.keys()
+        ):
+            raise ValueError("its ids have gaps, or a byte has none")
+        return from_ranks(ranks)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the vocabulary is not of GPT-2's kind ({error}): only such a one can be used") from error
+
+
 def to_text(encoding):
     """The text of the encoding's `.tiktoken` file (ASCII)."""
     by_rank = sorted(encoding._mergeable_ranks.items(), key=lambda item: item[1])

@@ -4,6 +4,7 @@
     python train.py config/tinystories.py --learning_rate=5e-4   any option of the recipe can be given
     python train.py config/tinystories.py --init_from=resume     go on where a run stopped
     python train.py --eval_only --out_dir=out/tinystories        the validation numbers of a checkpoint
+    python train.py config/finetune.py --init_from=gpt2          fine-tune GPT-2, or a model of one's own
     torchrun --standalone --nproc_per_node=4 train.py config/tinystories.py                          several GPUs
     torchrun --nnodes=2 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=HOST:29500 train.py config/tinystories.py
 
@@ -37,7 +38,7 @@ import tokenizer
 from batches import Corpus, TrainBatches, validation_batches
 from configuration import UserError, run
 from model import GPT, GPTConfig
-from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_wandb
+from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_trackers
 
 SHAPE = ["n_layer", "n_head", "n_embd", "block_size", "bias"]  # options that a checkpoint has decided
 NOT_INHERITED = {"init_from", "out_dir", "eval_only", "device", "dtype", "compile", "backend"}  # by a resumed run
@@ -104,20 +105,26 @@ def micro_batch_sizes(model, share, device, compiled):
 
 
 def initial_model(config, corpus, saved):
-    """A new model, or that of the loaded checkpoint `saved`, which decides the shape. Raises UserError by name."""
+    """A new model, or that of the loaded checkpoint `saved`, which decides the shape. Raises UserError by name.
+
+    Of the shape block_size alone may be given smaller; what a checkpoint knows of positions past it is then cut off.
+    """
     if saved is None:
         torch.manual_seed(config.seed)
         shape = {name: getattr(config, name) for name in SHAPE}
         return GPT(GPTConfig(corpus.vocab_size, dropout=config.dropout, init_std=config.init_std, **shape))
     shape = saved["model_config"]
+    cropped = config.init_from != "resume" and config.block_size < shape["block_size"]
     wrong = [
-        f"{name} {shape[name]}, not {getattr(config, name)}" for name in SHAPE if getattr(config, name) != shape[name]
+        f"{name} {shape[name]}, not {getattr(config, name)}"
+        for name in SHAPE
+        if getattr(config, name) != shape[name] and not (name == "block_size" and cropped)
     ]
     if wrong:
         raise UserError(f"the checkpoint is of another shape: it has {', '.join(wrong)}")
     if tokenizer.sha256(saved["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
         raise UserError(f"the checkpoint was trained on another vocabulary than that of {corpus.folder}")
-    return checkpoint.build_model(saved, dropout=config.dropout)
+    return checkpoint.build_model(saved, dropout=config.dropout, block_size=config.block_size)
 
 
 @dataclass
@@ -289,7 +296,7 @@ class Trainer:
             group["initial_lr"] = config.learning_rate
         self.scheduler = LambdaLR(self.optimizer, lr_factor(config), last_epoch=progress.step - 1)
 
-        self.tracker = start_wandb(config) if config.wandb_log and self.processes.first else None
+        self.trackers = start_trackers(config) if self.processes.first else []
         if not self.processes.first:
             return
         described = provenance(
@@ -443,8 +450,8 @@ class Trainer:
         self.meters[:2] = 0.0
         if self.processes.first:
             self.log.add(line)
-        if self.tracker:
-            self.tracker.log({name: line[name] for name in LOG_FIELDS if name in line}, step=progress.step)
+        for tracker in self.trackers:
+            tracker.log({name: line[name] for name in LOG_FIELDS if name in line}, step=progress.step)
 
     def status(self, line):
         """The state of the run in a few words: what the progress bar shows."""
@@ -577,8 +584,7 @@ def checkpoint_to_start_from(config):
     if config.init_from == "resume":
         path = out_dir / "last.pt"
     else:
-        path = out_dir if config.init_from == "scratch" else Path(config.init_from)
-        path = path / "best.pt" if path.is_dir() else path
+        path = checkpoint.find(out_dir if config.init_from == "scratch" else config.init_from)
     saved = checkpoint.load(path)
     if config.init_from == "resume" and "optimizer" not in saved:
         raise UserError(f"{path} holds a model alone and cannot be resumed: --init_from={path} fine-tunes it")

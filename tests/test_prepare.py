@@ -217,6 +217,25 @@ def test_every_merge_of_gpt2_is_known():
         assert tokenizer.parents(first + second, ranks) == (first, second)
 
 
+def test_the_vocabulary_of_a_run(here, workshop):
+    """--vocab_of takes a checkpoint's vocabulary as it is, whatever the new stories would have made of theirs."""
+    (here / "new.txt").write_text("\n\n".join(f"Zebras number {i} zigzag.\nQuickly!" for i in range(50)))
+    run = workshop.path / "out/small"
+    result = call("prepare.py", "--dataset", "new.txt", "--vocab_of", run)
+    assert result.status == 0, result.err
+    text = (workshop.path / "data/small/tokenizer.tiktoken").read_text()
+    assert (here / "data/new/tokenizer.tiktoken").read_text() == text and read_meta("data/new")["vocab_size"] == 512
+    encoding = tokenizer.from_text(text)
+    assert {encoding.decode(ids) for ids in tokens_of("data/new", "train")} < {
+        f"Zebras number {i} zigzag.\nQuickly!" for i in range(50)
+    }
+    assert "already" in call("prepare.py", "--dataset", "new.txt", "--vocab_of", run / "last.pt").out
+    assert_mistake(call("prepare.py", "--dataset", "new.txt", "--vocab_size", "512"), "data/new", "vocab_of")
+    both = call("prepare.py", "--dataset", "new.txt", "--vocab_of", run, "--vocab_size", "512")
+    assert_mistake(both, "--vocab_of", "--vocab_size")
+    assert_mistake(call("prepare.py", "--dataset", "new.txt", "--vocab_of", "out/nothing"), "out/nothing")
+
+
 def test_run_again(empty):
     (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.")
     assert call("prepare.py", "--dataset", "f.txt").status == 0

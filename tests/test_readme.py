@@ -49,6 +49,6 @@ def test_files_it_speaks_of_exist():
 
 def test_options_it_speaks_of_exist():
     text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    known = "".join(call(script, "--help").out for script in ("prepare.py", "train.py", "sample.py"))
+    known = "".join(call(script, "--help").out for script in ("prepare.py", "train.py", "sample.py", "export.py"))
     for name in set(re.findall(r"`--(\w+)", text)) - {"help", "name"}:
         assert re.search(rf"  --{name}\b", known), name

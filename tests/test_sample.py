@@ -1,14 +1,18 @@
 """sample.py: what it prints where, and what its options promise."""
 
+import io
 import os
 import re
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
-from conftest import ROOT, assert_mistake, call, environment
+from conftest import ROOT, assert_mistake, call, environment, start
 
 import checkpoint
 import tokenizer
@@ -57,6 +61,92 @@ def test_several_stories(at_run):
 def test_prompt_from_standard_input(at_run):
     result = call("sample.py", "--prompt", "-", "--max_new_tokens", "5", stdin="A frog named Tilly\n")
     assert result.status == 0 and result.out.startswith("A frog named Tilly")
+
+
+def test_interactive(at_run):
+    """A line a prompt, a story each, until the input ends; an empty line is a story as the model likes."""
+    options = ["--interactive", "--max_new_tokens", "10", "--seed", "1"]
+    result = call("sample.py", *options, stdin="Once upon a time\n\nTom")
+    assert result.status == 0, result.err
+    stories = result.out.split("\n---------------\n")
+    assert len(stories) == 3 and stories[0].startswith("Once upon a time") and stories[2].startswith("Tom")
+    first = call("sample.py", "--prompt", "Once upon a time", *options[1:])
+    assert first.out == stories[0] + "\n"
+    nothing = call("sample.py", "--interactive")
+    assert (nothing.status, nothing.out) == (0, "")
+
+
+def test_prompts_that_are_not_utf8(monkeypatch):
+    import sample
+
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8"))
+    with pytest.raises(sample.UserError, match="UTF-8"):
+        sample.converse(print)
+
+
+@pytest.fixture
+def endless(at_run, tmp_path):
+    """A checkpoint whose model writes one letter for ever, if always the likeliest token is drawn."""
+    saved = checkpoint.load("out/small/best.pt")
+    letter = tokenizer.from_text(saved["tokenizer"]).encode_ordinary("z")[0]
+    saved["model"]["transformer.ln_f.weight"].zero_()
+    saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][letter].sign())
+    checkpoint.save(tmp_path / "endless.pt", saved)
+    return ["--interactive", "--out_dir", tmp_path / "endless.pt", "--temperature", "0", "--max_new_tokens", "10000000"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a signal to another process is Unix's")
+def test_an_interrupt_stops_the_story_and_not_the_program(at_run, endless):
+    process = start("sample.py", *endless, cwd=at_run, stdin=subprocess.PIPE)
+    for prompt in ("Tom", "Lily"):
+        process.stdin.write(f"{prompt}\n")
+        process.stdin.flush()
+        while (text := process.stdout.read(1)) != prompt[0]:
+            assert text, process.stderr.read()
+        assert process.stdout.read(len(prompt) + 4) == f"{prompt[1:]}zzzzz"
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)  # which closes its input
+    assert process.returncode == 0, err
+    assert set(out) <= set("z\n") and out.endswith("\n") and "Traceback" not in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_keys_on_a_terminal(at_run, endless):
+    """Ctrl-C stops the story, and at the prompt asks anew; the arrow brings the last prompt back; Ctrl-D leaves."""
+    import pty
+
+    child, terminal = pty.fork()
+    if child == 0:
+        command = [sys.executable, str(ROOT / "sample.py"), *map(str, endless)]
+        os.execve(sys.executable, command, environment(TERM="dumb"))
+    shown = ""
+
+    def wait_for(text):
+        nonlocal shown
+        while text not in shown:
+            assert select.select([terminal], [], [], 60)[0], f"{text!r} never came: {shown[-500:]!r}"
+            shown += os.read(terminal, 1000).decode()
+        shown = shown.split(text, 1)[1]
+
+    try:
+        for keys, answer in ((b"Tom\n", "Tomzzz"), (b"\x1b[A\n", "Tomzzz")):
+            wait_for("> ")
+            os.write(terminal, keys)
+            wait_for(answer)
+            os.write(terminal, b"\x03")
+        wait_for("> ")
+        os.write(terminal, b"Lil")
+        wait_for("Lil")
+        time.sleep(0.2)  # a signal before readline waits for a key again counts only with the next one
+        os.write(terminal, b"\x03")
+        wait_for("> ")
+        os.write(terminal, b"\x04")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.close(terminal)
 
 
 def test_a_prompt_longer_than_the_context_is_cut(at_run):
@@ -116,6 +206,7 @@ MISTAKES = {
     "temperature": (["--temperature", "-1"], ["temperature", "-1"]),
     "top_k": (["--top_k", "-1"], ["top_k", "-1"]),
     "top_p": (["--top_p", "0"], ["top_p"]),
+    "two sources of prompts": (["--interactive", "--prompt", "Tom"], ["prompt", "--interactive"]),
     "no samples": (["--num_samples", "0"], ["num_samples"]),
     "no tokens": (["--max_new_tokens", "0"], ["max_new_tokens"]),
     "wrong type": (["--top_k", "few"], ["top_k", "few"]),
@@ -141,5 +232,5 @@ def test_no_run_yet(tmp_path, monkeypatch):
 def test_help(at_run):
     result = call("sample.py", "--help")
     assert result.status == 0
-    options = "prompt out_dir num_samples max_new_tokens temperature top_k top_p seed device dtype"
+    options = "prompt interactive out_dir num_samples max_new_tokens temperature top_k top_p seed device dtype"
     assert set(re.findall(r"^  --(\w+)", result.out, re.M)) == set(options.split())

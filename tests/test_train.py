@@ -247,6 +247,27 @@ def test_wandb(here, monkeypatch):
     assert [line["train_loss"] for _, line in sent] == pytest.approx([float(row["train_loss"]) for row in rows])
 
 
+def test_tensorboard(here, monkeypatch):
+    """The same log for TensorBoard, and the same sentence without its package."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert_mistake(call("train.py", *SMALL_RUN, "--tensorboard_log"), "pip install tensorboard")
+    assert not list(here.glob("out/*"))
+    sent, folders = [], []
+
+    def writer(folder):
+        folders.append(folder)
+        return SimpleNamespace(add_scalar=lambda *scalar: sent.append(scalar), flush=lambda: None)
+
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=writer))
+    assert call("train.py", *SMALL_RUN, "--tensorboard_log").status == 0
+    assert len(folders) == 1 and folders[0].startswith("out/small/tensorboard/")
+    losses = [(int(row["step"]), float(row["train_loss"])) for row in log_of("out/small")]
+    assert [(step, value) for name, value, step in sent if name == "train_loss"] == [
+        (step, pytest.approx(loss)) for step, loss in losses
+    ]
+    assert {name for name, _, _ in sent} > {"val_loss", "val_bpb", "lr", "grad_norm"}
+
+
 def test_fine_tuning_from_a_checkpoint(here, workshop):
     path = workshop.path / "out/small/best.pt"
     options = ["--dataset=small", f"--init_from={path}", "--max_iters=2", "--warmup_iters=0", "--sample_prompt="]
@@ -402,6 +423,40 @@ def test_a_configuration_file_is_never_executed(here):
     assert not (here / "harm").exists()
 
 
+def test_a_nanogpt_configuration(here, monkeypatch):
+    """Its habits (quotes, comments, arithmetic, no space) are read; a key that means nothing here gets one line."""
+    (here / "nano.py").write_text(
+        "# a small one, as nanoGPT's are written\n"
+        "out_dir = 'out-nano'\n"
+        "eval_interval = 5 # often\n"
+        "eval_iters = 2\n"
+        "log_interval = 1\n"
+        "always_save_checkpoint = False\n"
+        "wandb_log = False # override via the command line\n"
+        "wandb_project = 'nano'\n"
+        "wandb_run_name='mini'\n"
+        "dataset = 'small'\n"
+        "gradient_accumulation_steps = 1 * 2\n"
+        "batch_size = 4\nblock_size = 32\nn_layer = 1\nn_head = 2\nn_embd = 16\ndropout = 0.0\nbias = False\n"
+        "learning_rate = 1e-3\nmax_iters = 5\nlr_decay_iters = 5\nmin_lr = 1e-4\nbeta2 = 0.99\nwarmup_iters = 2\n"
+        "weight_decay = 1e-1\ngrad_clip = 1.0\ndecay_lr = True\ninit_from = 'scratch'\nbackend = 'nccl'\n"
+        "# on macbook also add\n"
+        "# device = 'cuda'\n"
+        "device = 'cpu'  # run on cpu only\n"
+        "compile = False # do not torch compile the model\n"
+    )
+    result = call("train.py", "nano.py", "--sample_prompt=")
+    assert result.status == 0, result.err
+    assert [line for line in result.err.splitlines() if "nano.py" in line] == [
+        "nano.py: always_save_checkpoint means nothing here and is left out"
+    ]
+    saved = checkpoint.load("out-nano/best.pt")
+    assert saved["config"]["gradient_accumulation_steps"] == 2 and saved["model_config"]["bias"] is False
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(sys, "stderr", None)  # of several processes only the first says it
+    assert read_file("nano.py")["wandb_run_name"] == "mini"
+
+
 def test_help_names_every_option():
     result = call("train.py", "--help")
     assert result.status == 0
@@ -508,6 +563,19 @@ def test_another_vocabulary(here, workshop):
     assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
     options = ["--dataset=other", f"--init_from={workshop.path}/out/small", "--device=cpu"]
     assert_mistake(call("train.py", *options), "vocabulary", "data/other")
+
+
+def test_fine_tuning_on_another_text(here, workshop):
+    """config/finetune.py as its head says, in the vocabulary of the run: the loss on the new text falls."""
+    (here / "my_text.txt").write_text("The old lamp was lit again. It saw a small boat go out to sea.\n\n" * 200)
+    run = f"{workshop.path}/out/small"
+    assert call("prepare.py", "--dataset", "my_text.txt", "--vocab_of", run).status == 0
+    options = [f"--init_from={run}", "--dataset=my_text", "--max_iters=40", "--eval_interval=20", "--device=cpu"]
+    result = call("train.py", ROOT / "config/finetune.py", *options, "--learning_rate=1e-2", "--sample_prompt=")
+    assert result.status == 0, result.err
+    losses = [float(row["val_loss"]) for row in log_of("out/my_text") if row["val_loss"]]
+    assert len(losses) == 2 and losses[1] < losses[0]
+    assert checkpoint.load("out/my_text/best.pt")["model_config"]["n_embd"] == 32
 
 
 def test_another_shape(here, workshop):
