@@ -171,13 +171,16 @@ class GPT(nn.Module):
         are not -1; without, the logits of the last position alone (B, 1, V) and None. V is vocab_size, unpadded.
         with_logits=False leaves the logits out (None), which makes the loss faster and much smaller in memory.
         """
-        x = self.hidden(idx)
+        x, head = self.hidden(idx), self.lm_head.weight
         if targets is None:
             return self.logits(x[:, -1:]), None
-        if not with_logits:
-            return None, HeadLoss.apply(x.flatten(0, 1), self.lm_head.weight, targets.flatten(), self.config.vocab_size)
+        many = torch.compiler.is_compiling() or targets.numel() * head.size(0) > HEAD_CHUNK
+        if many and not with_logits:
+            head = head if torch.is_grad_enabled() else head.detach()  # which spares HeadLoss the gradient
+            return None, HeadLoss.apply(x.flatten(0, 1), head, targets.flatten(), self.config.vocab_size)
         logits = self.logits(x)
-        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
+        return logits if with_logits else None, loss
 
     def hidden(self, idx, positions=None, caches=None):
         """The last hidden states (B, T, C) of idx (B, T).

@@ -1,0 +1,125 @@
+"""Train recipes one after another, and keep what each reached in experiments/runs.csv and runs.png.
+
+    python -m experiments.runs experiments/rates.txt     a line a run: what it is, a colon, and train.py's arguments
+    python -m experiments.runs                           only draw the plot anew
+
+    rate 1e-3: config/tinystories_8k.py --learning_rate=1e-3 --max_iters=2000
+    rate 2e-3: config/tinystories_8k.py --learning_rate=2e-3 --max_iters=2000
+
+A run's checkpoints are not kept; its line in the table is added when it has ended. Seconds are those of training, with
+compiling beside them; bits per byte are those of the last validation and of the best one.
+"""
+
+import csv
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from configuration import ROOT, OptionParser, UserError, run
+from records import read_log, replacing
+
+TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
+FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,arguments,corpus_tokens,device,torch,commit,date"
+FIELDS = FIELDS.split(",")
+
+
+def read_runs(path):
+    """[(what, arguments)] of a file of runs; empty lines and those that open with # are left out."""
+    runs = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+        if line.strip() and not line.startswith("#"):
+            what, colon, arguments = line.partition(":")
+            if not colon:
+                raise UserError(f"{path}, line {number}: not `what it is: arguments of train.py`")
+            runs.append((what.strip(), shlex.split(arguments)))
+    return runs
+
+
+def train(what, arguments):
+    """The line of the table for one run of train.py; None where it failed, which it then has said itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"--out_dir={folder}/run", "--sample_prompt="]
+        print(f"\n{what}: {shlex.join(arguments)}", flush=True)
+        if subprocess.run(command).returncode:
+            return None
+        described = json.loads((Path(folder) / "run" / "config.json").read_text())
+        rows = [row for row in read_log(Path(folder) / "run" / "log.csv") if row["val_bpb"]]
+    return {
+        "what": what,
+        **{name: rows[-1][name] for name in ("val_bpb", "val_loss", "tokens")},
+        "best_bpb": min((row["val_bpb"] for row in rows), key=float),
+        "seconds": round(float(rows[-1]["seconds"]), 1),
+        "compiling": described["seconds_to_settle"],
+        "seed": described["options"]["seed"]["value"],
+        "arguments": shlex.join(arguments),
+        "corpus_tokens": described["corpus"]["splits"]["train"]["tokens"],
+        "device": described["device"],
+        "torch": described["versions"]["torch"],
+        "commit": (described["git_commit"] or "")[:9] + ("+" if described["git_dirty"] else ""),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def read_table():
+    if not TABLE.exists():
+        return []
+    with open(TABLE, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def add(row):
+    new = not TABLE.exists()
+    with open(TABLE, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def draw(rows):
+    """Bits per byte over the seconds of training, a colour for each first word of `what`."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(9, 6))
+    for kind in dict.fromkeys(row["what"].split()[0] for row in rows):
+        points = [row for row in rows if row["what"].split()[0] == kind]
+        axes.scatter(
+            [float(row["seconds"]) for row in points], [float(row["val_bpb"]) for row in points], 18, label=kind
+        )
+    for row in rows:
+        place = (float(row["seconds"]), float(row["val_bpb"]))
+        axes.annotate(row["what"], place, fontsize=6, xytext=(3, 2), textcoords="offset points")
+    axes.set(xlabel="seconds of training", ylabel="validation, bits per byte of text", title="what each run reached")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with replacing(PLOT) as file:
+        figure.savefig(file, dpi=120, format="png")
+    pyplot.close(figure)
+
+
+def main():
+    parser = OptionParser(__doc__)
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the runs, a line each")
+    options = parser.parse()
+    if options.file and not Path(options.file).is_file():
+        raise UserError(f"no file {options.file}: a line a run, `what it is: arguments of train.py`")
+    for what, arguments in read_runs(options.file) if options.file else []:
+        row = train(what, arguments)
+        if row:
+            add(row)
+            draw(read_table())
+    rows = read_table()
+    if not rows:
+        raise UserError(f"{TABLE} has no runs yet: name a file of them")
+    draw(rows)
+
+
+if __name__ == "__main__":
+    run(main)
