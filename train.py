@@ -230,7 +230,8 @@ class Trainer:
         if self.device.type != "cpu" or self.compile:
             self.find_micro_batch()
         self.micro_batch = int(self.processes.reduce([self.micro_batch], torch.distributed.ReduceOp.MIN)[0])
-        compiled = f", compiled in {time.perf_counter() - start:.0f} s" if self.model is not self.raw_model else ""
+        self.seconds_to_settle = round(time.perf_counter() - start, 1)
+        compiled = f", compiled in {self.seconds_to_settle:.0f} s" if self.model is not self.raw_model else ""
         memory = self.raw_model.training_bytes(self.micro_batch, self.compile) / 2**30
         self.say(
             f"step     {self.config.sequences_per_step:,} sequences, in micro-batches of {self.micro_batch}; about"
@@ -306,6 +307,7 @@ class Trainer:
             device=devices.describe(self.device),
             dtype=devices.dtype_name(self.dtype),
             processes=self.processes.world,
+            seconds_to_settle=self.seconds_to_settle,  # compiling, that is
             corpus=self.corpus.meta,
         )
         if resuming:

@@ -1,0 +1,87 @@
+"""experiments/: the report on a model's stories, and the table of runs."""
+
+import csv
+import random
+
+import numpy as np
+import pytest
+from conftest import SMALL_RUN, assert_mistake, call
+
+from experiments import report, runs
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    """A token file of 400 random tokens of 4 kinds, looked at 50 at a time."""
+    monkeypatch.setattr(report, "CHUNK", 50)
+    tokens = np.random.default_rng(0).integers(0, 4, 400, np.uint16)
+    tokens.tofile(tmp_path / "train.bin")
+    return tmp_path / "train.bin", tokens.tolist()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13])
+def test_copied_ngrams_are_found(corpus, n):
+    path, tokens = corpus
+    known = {tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)}
+    draws = random.Random(n)
+    stories = [draws.choices(range(5), k=length) for length in (30, n, n - 1, 0)] + [tokens[44 : 60 + n]]
+    for story, found in zip(stories, report.copied(stories, path, n), strict=True):
+        grams = [tuple(story[i : i + n]) for i in range(len(story) - n + 1)]
+        assert found.tolist() == [gram in known for gram in grams]
+
+
+def test_longest_copy(corpus):
+    path, tokens = corpus
+    assert report.longest_copy([[9, 9, *tokens[90:137], 9], [9, *tokens[7:20]]], path) == 47
+    assert report.longest_copy([[9, 9]], path) == report.longest_copy([], path) == 0
+
+
+def test_openings():
+    assert report.opening("Once upon a time, there was a girl named Lily. Lily ran.")[1] == "Lily"
+    assert report.opening("One day, Tom had a ball.") == ("One day, Tom", "Tom")
+    assert report.opening("The cat sat. It slept.") is None
+
+
+def test_report(here, workshop):
+    result = call(
+        "experiments/report.py", "--out_dir", workshop.path / "out/small", "--num_samples", "5", "--seed", "1"
+    )
+    assert result.status == 0, result.err
+    rows = {line[:22].strip(): line[22:].split() for line in result.out.splitlines()[2:]}
+    assert rows.pop("")[-1] == "stories"
+    assert list(rows) == [
+        "end by themselves",
+        "tokens",
+        "distinct 4-grams",
+        "copied 13-grams",
+        "longest copy",
+        "the name comes back",
+    ]
+    assert rows["end by themselves"][1] == "100%"
+    assert int(rows["longest copy"][1]) > 13, "the sample's stories are told from the same plots"
+    assert int(rows["tokens"][0]) > 0
+
+
+def test_report_mistakes(here, workshop):
+    assert_mistake(call("experiments/report.py", "--out_dir", "nowhere"), "nowhere")
+    assert_mistake(call("experiments/report.py", "--out_dir", workshop.path / "out/small", "--num_samples", "0"), "1")
+
+
+def test_a_table_of_runs(here, monkeypatch):
+    monkeypatch.setattr(runs, "TABLE", here / "runs.csv")
+    monkeypatch.setattr(runs, "PLOT", here / "runs.png")
+    options = " ".join(option for option in SMALL_RUN if not option.startswith("--max_iters"))
+    (here / "two.txt").write_text(f"# rates\nrate 1e-3: {options} --max_iters=6\n\nbroken: {options} --max_iters=0\n")
+    monkeypatch.setattr("sys.argv", ["runs.py", "two.txt"])
+    runs.main()
+    (row,) = csv.DictReader((here / "runs.csv").open())
+    assert row["what"] == "rate 1e-3" and 0 < float(row["best_bpb"]) <= float(row["val_bpb"])
+    assert int(row["tokens"]) == 6 * 8 * 32 and row["seed"] == "1337" and "--max_iters=6" in row["arguments"]
+    assert (here / "runs.png").read_bytes().startswith(b"\x89PNG")
+    assert not (here / "out").exists()
+
+
+def test_mistakes_in_a_file_of_runs(here):
+    (here / "bad.txt").write_text("config/tinystories.py --max_iters=2\n")
+    assert_mistake(call("experiments/runs.py", "bad.txt"), "bad.txt, line 1")
+    assert_mistake(call("experiments/runs.py", "none.txt"), "none.txt")
