@@ -192,7 +192,7 @@ def load_hugging_face(name):
     """
     transformers = import_transformers()
     try:
-        config = transformers.AutoConfig.from_pretrained(name)
+        config = transformers.AutoConfig.from_pretrained(name, trust_remote_code=False)
         wrong = [f"{key} {getattr(config, key, None)}" for key in FIXED if getattr(config, key, None) not in FIXED[key]]
         if not wrong and config.n_inner not in (None, 4 * config.n_embd):
             wrong = [f"n_inner {config.n_inner}"]
@@ -214,12 +214,28 @@ def load_hugging_face(name):
 
 
 def folder_encoding(folder, vocab_size):
-    """The encoding of a Hugging Face folder; one with no tokenizer has GPT-2's, if the size fits. Raises UserError."""
-    for file in (Path(folder) / "tokenizer.json", Path(folder) / "vocab.json"):
-        if file.exists():
-            contents = json.loads(file.read_text(encoding="utf-8"))
-            return tokenizer.from_vocabulary(contents["model"]["vocab"] if file.stem == "tokenizer" else contents)
-    return gpt2_encoding(vocab_size, folder)
+    """The encoding of a Hugging Face folder; one with no tokenizer has GPT-2's, if the size fits.
+
+    Raises UserError where its tokenizer would give a text other tokens than GPT-2's kind of byte-pair encoding does.
+    """
+    folder = Path(folder)
+    if (folder / "tokenizer.json").exists():
+        whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        vocabulary, merges, cut = whole["model"]["vocab"], whole["model"]["merges"], whole["pre_tokenizer"]
+        as_gpt2 = not whole.get("normalizer") and cut["type"] == "ByteLevel" and not cut.get("add_prefix_space")
+    elif (folder / "vocab.json").exists():
+        vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+        merges, as_gpt2 = (folder / "merges.txt").read_text(encoding="utf-8").split("\n"), True
+        merges = [line for line in merges if line and not line.startswith("#version")]
+    else:
+        return gpt2_encoding(vocab_size, folder)
+    encoding = tokenizer.from_vocabulary(vocabulary)
+    merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    if not as_gpt2 or merges != tokenizer.to_vocabulary(encoding)[1]:
+        raise UserError(
+            f"the tokenizer of {folder} does not cut and merge as GPT-2's does: only such a one can be used"
+        )
+    return encoding
 
 
 def newest_run(out="out"):

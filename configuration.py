@@ -7,6 +7,7 @@ parsed, never executed, so a file from a stranger can do no harm. What comes lat
 import argparse
 import ast
 import difflib
+import math
 import operator
 import os
 import sys
@@ -68,6 +69,20 @@ class OptionParser(argparse.ArgumentParser):
 
     def error(self, message):
         raise UserError(message)
+
+
+def check_drawing(options):
+    """Raise UserError where the options of how stories are drawn are out of bounds."""
+    for name, valid, wanted in (
+        ("num_samples", options.num_samples >= 1, "at least 1"),
+        ("max_new_tokens", options.max_new_tokens >= 1, "at least 1"),
+        ("temperature", 0 <= options.temperature < math.inf, "0 (always the likeliest token) or above"),
+        ("top_k", options.top_k >= 0, "0 (all tokens) or above"),
+        ("top_p", 0 < options.top_p <= 1, "above 0 and at most 1"),
+        ("seed", options.seed is None or 0 <= options.seed < 2**63, "at least 0 and below 2**63"),
+    ):
+        if not valid:
+            raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)}")
 
 
 # -- train.py: defaults, a file, a command line -----------------------------------------------------------------------

@@ -158,7 +158,12 @@ class Processes:
                 raise UserError(f"unknown backend {backend!r}: give auto, nccl or gloo")
             if backend == "auto":
                 backend = "nccl" if device_type == "cuda" and dist.is_nccl_available() else "gloo"
-            dist.init_process_group(f"cpu:gloo,cuda:{backend}" if device_type == "cuda" else "gloo")
+            # torchrun keeps one store for all of its restarts; without a name of its own, a process would read there
+            # where those that have died were to be reached
+            store, _, _ = next(dist.rendezvous("env://"))
+            store = dist.PrefixStore(f"start {restarts()}", store)
+            backends = f"cpu:gloo,cuda:{backend}" if device_type == "cuda" else "gloo"
+            dist.init_process_group(backends, store=store, rank=self.rank, world_size=self.world)
 
     def reduce(self, values, op=dist.ReduceOp.SUM):
         """A list of numbers, each summed (or as `op` says) over all processes."""

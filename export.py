@@ -247,6 +247,8 @@ def corpus_of(path):
 def export(path, folder, gguf=False):
     """Write the checkpoint at `path` as a Hugging Face folder, whole or not at all. Raises UserError."""
     folder = Path(folder)
+    if not folder.name:
+        raise UserError(f"{folder} is this folder itself: give the name of a new one")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UserError(f"{folder} is there already: give the name of a new folder, or remove it first")
     checkpoint.import_transformers()  # before what takes long

@@ -327,7 +327,7 @@ def draw(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
     size, ids = logits.size(-1), None
     if 0 < top_k < size or top_p < 1:
         logits, ids = logits.topk(min(top_k or size, size), sorted=top_p < 1)
-    probs = (logits.float() / temperature).softmax(dim=-1)
+    probs = (logits.float() / max(temperature, 1e-6)).softmax(dim=-1)  # below, they overflow
     if top_p < 1:
         probs[probs.cumsum(dim=-1) - probs >= top_p] = 0  # what stands before a token has reached p already
     # the largest of p / Exponential(1) falls on each token with probability p: a draw with no wait for the device

@@ -303,6 +303,8 @@ def vocabulary_of(name):
     """The encoding of a run, a checkpoint file or a Hugging Face folder. Raises UserError."""
     import checkpoint  # and with it PyTorch, which nothing else here needs
 
+    if name in checkpoint.HUB:
+        return tokenizer.gpt2()
     return tokenizer.from_text(checkpoint.load(checkpoint.find(name))["tokenizer"])
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import os
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from configuration import OPTIONS, ROOT, UserError
 
-RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json"]
+RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json", "tensorboard"]
 LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
 
 
@@ -143,7 +144,12 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UserError("tensorboard_log needs the package tensorboard: pip install tensorboard") from error
-        self.writer = SummaryWriter(f"{config.out_dir}/tensorboard/{time.strftime('%Y-%m-%d_%H-%M-%S')}")
+        self.make, self.folder = SummaryWriter, f"{config.out_dir}/tensorboard/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+
+    @functools.cached_property
+    def writer(self):
+        """Made with the first line, when an earlier run's files have moved aside."""
+        return self.make(self.folder)
 
     def log(self, line, step):
         for name, value in line.items():

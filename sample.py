@@ -22,7 +22,7 @@ import torch
 import checkpoint
 import devices
 import tokenizer
-from configuration import OptionParser, UserError, run
+from configuration import OptionParser, UserError, check_drawing, run
 
 SEPARATOR = "-" * 15
 
@@ -63,25 +63,11 @@ class Printer:
         sys.stdout.flush()
 
 
-def check(options):
-    for name, valid, wanted in (
-        ("num_samples", options.num_samples >= 1, "at least 1"),
-        ("max_new_tokens", options.max_new_tokens >= 1, "at least 1"),
-        ("temperature", options.temperature >= 0, "0 (always the likeliest token) or above"),
-        ("top_k", options.top_k >= 0, "0 (all tokens) or above"),
-        ("top_p", 0 < options.top_p <= 1, "above 0 and at most 1"),
-    ):
-        if not valid:
-            raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)}")
-    if options.interactive and options.prompt:
-        raise UserError("--interactive asks for prompts itself: leave --prompt out")
-
-
 def read_prompt(prompt):
     if prompt != "-":
         return prompt
     try:
-        return sys.stdin.buffer.read().decode().rstrip("\n")
+        return sys.stdin.buffer.read().decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError("the prompt on standard input is not UTF-8") from error
 
@@ -118,7 +104,11 @@ def converse(answer):
     """Call `answer` with each line of standard input until it ends; Ctrl-C ends the answer in hand and asks again."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - importing it gives `input` history and editing; Windows has its own
+    if not sys.stdin:
+        raise UserError("--interactive reads its prompts from standard input, which is closed")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if not sys.stdin.isatty():
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale makes of a pipe
     for number in itertools.count():
         try:
             prompt = input("> " if terminal else "")
@@ -147,7 +137,9 @@ def main():
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
     options = parser.parse()
-    check(options)
+    check_drawing(options)
+    if options.interactive and options.prompt:
+        raise UserError("--interactive asks for prompts itself: leave --prompt out")
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
 

@@ -136,7 +136,7 @@ def to_vocabulary(encoding):
 def from_vocabulary(vocabulary):
     """The encoding of a {token in letters: id} as Hugging Face has it, end-of-text apart.
 
-    Raises UserError where it is not a byte-level vocabulary in the order of its merges, as GPT-2's is.
+    Raises UserError where it is not a byte-level vocabulary. The order of its merges is not seen here.
     """
     try:
         ranks = {bytes(BYTES[letter] for letter in token): i for token, i in vocabulary.items() if token != ENDOFTEXT}

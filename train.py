@@ -78,7 +78,7 @@ def make_optimizer(model, config, device):
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=device.type != "mps")
 
 
-def compiled(model):
+def compiled_model(model):
     """torch.compile for shapes that stay as they are."""
     # torch 2.11 fuses the two kinds of sums in LayerNorm's backward pass, which makes that four times slower, and a
     # step of config/tinystories.py 7 % (measured on an H200)
@@ -189,7 +189,7 @@ class Trainer:
         else:
             self.sizes = micro_batch_sizes(self.raw_model, self.share, self.device, self.compile)
         self.micro_batch = self.sizes[0]
-        self.model = compiled(self.raw_model) if self.compile else self.raw_model
+        self.model = compiled_model(self.raw_model) if self.compile else self.raw_model
         # float16 needs the scaler to keep small gradients; all types need it to hold back a step that is not finite
         self.half = self.dtype == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type, init_scale=65536.0 if self.half else 1.0)
@@ -307,7 +307,7 @@ class Trainer:
             device=devices.describe(self.device),
             dtype=devices.dtype_name(self.dtype),
             processes=self.processes.world,
-            seconds_to_settle=self.seconds_to_settle,  # compiling, that is
+            seconds_to_settle=self.seconds_to_settle,  # to find the micro-batch, and to compile where that is done
             corpus=self.corpus.meta,
         )
         if resuming:

@@ -27,7 +27,7 @@ import checkpoint
 import devices
 import tokenizer
 from batches import Corpus
-from configuration import OptionParser, UserError, run
+from configuration import OptionParser, UserError, check_drawing, run
 
 CHUNK = 2**22  # tokens of the train split that are looked at together
 BATCH = 64  # stories that are told together
@@ -50,11 +50,13 @@ def copied(stories, path, n):
     """For each story (a list of ids) whether each of its n-grams stands in the token file at `path`: bool arrays."""
     grams = [hashes(np.array(story), n) if len(story) >= n else np.empty(0, np.uint64) for story in stories]
     wanted = np.unique(np.concatenate(grams))
+    if not len(wanted):
+        return [gram.astype(bool) for gram in grams]
     found = np.zeros(len(wanted), bool)
     tokens = np.memmap(path, np.uint16, "r")
     for first in range(0, len(tokens), CHUNK):
         there = hashes(tokens[first : first + CHUNK + n - 1], n) if len(tokens) - first >= n else wanted[:0]
-        places = np.searchsorted(wanted, there).clip(max=max(0, len(wanted) - 1))
+        places = np.searchsorted(wanted, there).clip(max=len(wanted) - 1)
         found[places[wanted[places] == there]] = True
     return [found[np.searchsorted(wanted, gram)] for gram in grams]
 
@@ -73,8 +75,8 @@ def longest_copy(stories, path):
 
 def opening(text):
     """(the story up to its first name and with it, the name), or None where no name is in its first 200 letters."""
-    name = NAME.search(text[:200])
-    return (text[: name.end()], name.group()) if name else None
+    name = NAME.search(text)
+    return (text[: name.end()], name.group()) if name and name.start() < 200 else None
 
 
 def figures(openings, endings, told, path):
@@ -101,11 +103,11 @@ def main():
     parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
     parser.option("--temperature", 0.8, "as in sample.py", float)
     parser.option("--top_k", 0, "as in sample.py", int)
+    parser.option("--top_p", 1.0, "as in sample.py", float)
     parser.option("--seed", 1337, "of the openings and of the draws", int)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     options = parser.parse()
-    if options.num_samples < 1:
-        raise UserError(f"--num_samples must be at least 1, not {options.num_samples}")
+    check_drawing(options)
 
     path = checkpoint.find(options.out_dir or checkpoint.newest_run())
     saved = checkpoint.load(path)
@@ -129,8 +131,10 @@ def main():
     told = []
     for first in range(0, len(openings), BATCH):
         prompts = [[encoding.eot_token, *encoding.encode_ordinary(text)] for text, _ in openings[first : first + BATCH]]
-        drawing = {"temperature": options.temperature, "top_k": options.top_k, "generator": generator}
-        told += model.generate(prompts, options.max_new_tokens, stop_token=encoding.eot_token, **drawing)
+        drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
+        told += model.generate(
+            prompts, options.max_new_tokens, stop_token=encoding.eot_token, generator=generator, **drawing
+        )
     endings = [(encoding.decode(story), len(story) < options.max_new_tokens) for story in told]
     real_endings = [(text[len(start) :], True) for text, (start, _) in chosen]
     real_told = [encoding.encode_ordinary(ending) for ending, _ in real_endings]

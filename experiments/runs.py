@@ -30,12 +30,15 @@ FIELDS = FIELDS.split(",")
 def read_runs(path):
     """[(what, arguments)] of a file of runs; empty lines and those that open with # are left out."""
     runs = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
-            what, colon, arguments = line.partition(":")
-            if not colon:
+            what, _, arguments = line.partition(":")
+            try:
+                runs.append((what.strip(), shlex.split(arguments)))
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}: {error}") from error
+            if not what.strip() or not runs[-1][1]:
                 raise UserError(f"{path}, line {number}: not `what it is: arguments of train.py`")
-            runs.append((what.strip(), shlex.split(arguments)))
     return runs
 
 

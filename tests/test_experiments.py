@@ -30,6 +30,10 @@ def test_copied_ngrams_are_found(corpus, n):
         assert found.tolist() == [gram in known for gram in grams]
 
 
+def test_nothing_is_copied_by_stories_that_are_too_short(corpus):
+    assert [found.tolist() for found in report.copied([[1, 2], []], corpus[0], 13)] == [[], []]
+
+
 def test_longest_copy(corpus):
     path, tokens = corpus
     assert report.longest_copy([[9, 9, *tokens[90:137], 9], [9, *tokens[7:20]]], path) == 47
@@ -40,6 +44,8 @@ def test_openings():
     assert report.opening("Once upon a time, there was a girl named Lily. Lily ran.")[1] == "Lily"
     assert report.opening("One day, Tom had a ball.") == ("One day, Tom", "Tom")
     assert report.opening("The cat sat. It slept.") is None
+    assert report.opening("x" * 195 + ", Lily sat.")[1] == "Lily", "a name is cut in two"
+    assert report.opening("x" * 300 + ", Lily sat.") is None
 
 
 def test_report(here, workshop):
@@ -65,6 +71,8 @@ def test_report(here, workshop):
 def test_report_mistakes(here, workshop):
     assert_mistake(call("experiments/report.py", "--out_dir", "nowhere"), "nowhere")
     assert_mistake(call("experiments/report.py", "--out_dir", workshop.path / "out/small", "--num_samples", "0"), "1")
+    assert_mistake(call("experiments/report.py", "--temperature", "nan"), "--temperature")
+    assert_mistake(call("experiments/report.py", "--seed", "-1"), "--seed")
 
 
 def test_a_table_of_runs(here, monkeypatch):
@@ -85,3 +93,6 @@ def test_mistakes_in_a_file_of_runs(here):
     (here / "bad.txt").write_text("config/tinystories.py --max_iters=2\n")
     assert_mistake(call("experiments/runs.py", "bad.txt"), "bad.txt, line 1")
     assert_mistake(call("experiments/runs.py", "none.txt"), "none.txt")
+    for line in (": --max_iters=2", "nothing:", "what: --out_dir='abc"):
+        (here / "bad.txt").write_text(line)
+        assert_mistake(call("experiments/runs.py", "bad.txt"), "bad.txt, line 1")

@@ -242,6 +242,7 @@ def test_the_folder_is_never_overwritten(here, workshop):
     assert not (here / ".empty.partial").exists()
     assert {path.name for path in (here / "empty").iterdir()} == FILES
     assert_mistake(call("export.py", workshop.path / "out/small", "file/in/it"), "file/in/it")
+    assert_mistake(call("export.py", workshop.path / "out/small", "."), "name of a new one")
 
 
 def test_mistakes(here, workshop):
@@ -340,7 +341,15 @@ def test_folders_that_do_not_fit(here, pretrained):
     (change("no config") / "config.json").write_text("{")
     (change("no tokenizer") / "tokenizer.json").unlink()
     vocabulary = change("another tokenizer") / "tokenizer.json"
-    vocabulary.write_text(json.dumps({"model": {"vocab": {"[UNK]": 0, "a": 1}}}))
+    contents = json.loads(vocabulary.read_text())
+    vocabulary.write_text(json.dumps(contents | {"model": {"vocab": {"[UNK]": 0, "a": 1}, "merges": []}}))
+    merges = contents["model"] | {"merges": contents["model"]["merges"][::-1]}
+    (change("merges") / "tokenizer.json").write_text(json.dumps(contents | {"model": merges}))
+    (change("lower") / "tokenizer.json").write_text(json.dumps(contents | {"normalizer": {"type": "Lowercase"}}))
+    spaced = contents["pre_tokenizer"] | {"add_prefix_space": True}
+    (change("spaced") / "tokenizer.json").write_text(json.dumps(contents | {"pre_tokenizer": spaced}))
+    remote = change("remote", model_type="mine", auto_map={"AutoConfig": "evil.C"})
+    (remote / "evil.py").write_text(f"open({str(here / 'harm')!r}, 'w')")
     for name, words in {
         "gelu": ["activation_function gelu"],
         "inner": ["n_inner 64"],
@@ -352,8 +361,12 @@ def test_folders_that_do_not_fit(here, pretrained):
         "no config": ["no config"],
         "no tokenizer": ["without a tokenizer", "512"],
         "another tokenizer": ["vocabulary"],
+        "merges": ["tokenizer", "GPT-2's"],
+        "lower": ["tokenizer", "GPT-2's"],
+        "spaced": ["tokenizer", "GPT-2's"],
+        "remote": ["remote"],
     }.items():
-        assert_mistake(call("train.py", *FINE_TUNING, f"--init_from={here / name}"), *words)
+        assert_mistake(call("train.py", *FINE_TUNING, f"--init_from={here / name}", stdin="y\n"), *words)
     assert not (here / "harm").exists(), "code from a folder was run"
     (here / "other.txt").write_text("One story.\n\nAnother one.\n\n" * 100)
     assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
@@ -383,7 +396,7 @@ def test_gpt2_from_the_hub(here, monkeypatch):
 
     def hub(name, **options):
         asked.append(name)
-        return (model, {"missing_keys": set()}) if options else config
+        return (model, {"missing_keys": set()}) if "output_loading_info" in options else config
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", hub)
     monkeypatch.setattr(transformers.GPT2LMHeadModel, "from_pretrained", hub)

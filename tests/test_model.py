@@ -181,6 +181,12 @@ def test_draws_follow_the_probabilities():
     torch.testing.assert_close(frequencies(logits, temperature=0.5), (2 * logits[0]).softmax(0), atol=0.015, rtol=0)
 
 
+def test_the_coldest_draws_are_greedy():
+    logits = torch.tensor([[5.0, 9.0, 1.0]])
+    for temperature in (0, 1e-45, 1e-30, 1e-6):
+        assert draw(logits, temperature=temperature).item() == 1
+
+
 def test_top_k_and_top_p():
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 1.5]])
     best_two = torch.tensor([-math.inf, -math.inf, 2.0, -math.inf, 1.5]).softmax(0)

@@ -79,7 +79,7 @@ def test_interactive(at_run):
 def test_prompts_that_are_not_utf8(monkeypatch):
     import sample
 
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", "surrogateescape"))
     with pytest.raises(sample.UserError, match="UTF-8"):
         sample.converse(print)
 
@@ -207,6 +207,7 @@ MISTAKES = {
     "top_k": (["--top_k", "-1"], ["top_k", "-1"]),
     "top_p": (["--top_p", "0"], ["top_p"]),
     "two sources of prompts": (["--interactive", "--prompt", "Tom"], ["prompt", "--interactive"]),
+    "a seed too large": (["--seed", "99999999999999999999"], ["seed"]),
     "no samples": (["--num_samples", "0"], ["num_samples"]),
     "no tokens": (["--max_new_tokens", "0"], ["max_new_tokens"]),
     "wrong type": (["--top_k", "few"], ["top_k", "few"]),
