@@ -46,12 +46,14 @@ def test_kill_9_at_twenty_moments(here):
     """A run killed at 20 random moments and resumed each time ends as an undisturbed one: nothing was lost."""
     moments = random.Random(3)
     out = here / "out/small"
+    steps = [*STEPS, "--max_iters=5000"]  # more than there is time for
     for kill in range(20):
         first = not (out / "last.pt").exists()
-        process = start("train.py", *SMALL_RUN, *STEPS, *([] if first else ["--init_from=resume"]), cwd=here)
+        process = start("train.py", *SMALL_RUN, *steps, *([] if first else ["--init_from=resume"]), cwd=here)
         while process.poll() is None and not (out / "config.json").exists():
             time.sleep(0.01)
         time.sleep(moments.uniform(0.0, 1.5) + 3 * (not first))
+        assert process.poll() is None, "the run has ended by itself"
         process.send_signal(signal.SIGKILL)
         process.communicate()
         for name in ("best.pt", "last.pt"):
@@ -59,7 +61,7 @@ def test_kill_9_at_twenty_moments(here):
                 checkpoint.load(out / name)
         done = checkpoint.load(out / "last.pt")["step"] if (out / "last.pt").exists() else 0
         print(f"kill {kill + 1}: last.pt holds step {done}")
-    end = f"--max_iters={done + 5}", "--lr_decay_iters=600"
+    end = f"--max_iters={done + 5}", "--lr_decay_iters=5000"
     assert call("train.py", *SMALL_RUN, *STEPS, *end, "--init_from=resume").status == 0
     assert call("train.py", *SMALL_RUN, *STEPS, *end, "--out_dir=out/whole").status == 0
     one, other = (checkpoint.load(f"out/{name}/last.pt") for name in ("small", "whole"))
