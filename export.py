@@ -199,7 +199,8 @@ def model_card(saved, model, corpus, name):
         rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"
         rows["seed"] = config["seed"]
         if config["init_from"] not in ("scratch", "resume"):
-            rows["fine-tuned from"] = f"`{Path(config['init_from']).name}`"
+            begun_from = Path(config["init_from"])
+            rows["fine-tuned from"] = f"`{begun_from.parent.name if begun_from.suffix == '.pt' else begun_from.name}`"
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     newline = "\n"
     return f"""---

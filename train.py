@@ -152,6 +152,7 @@ class Trainer:
         """saved: the loaded checkpoint that init_from names, None for scratch."""
         self.config, self.origins, self.saved = config, origins, saved
         self.out_dir = Path(config.out_dir)
+        self.begun_from = saved["config"]["init_from"] if config.init_from == "resume" else config.init_from
         self.device = devices.pick_device(config.device)
         self.processes = processes = devices.Processes(self.device.type, config.backend)
         if processes.world > 1 and self.device.type == "cuda":
@@ -536,7 +537,7 @@ class Trainer:
         return {
             "model": self.raw_model.state_dict(),
             "model_config": asdict(self.model_config),
-            "config": asdict(self.config),
+            "config": asdict(self.config) | {"init_from": self.begun_from},
             "tokenizer": self.corpus.tokenizer_text,
             "step": self.progress.step,
         }

@@ -297,7 +297,9 @@ def test_the_way_back_changes_nothing(here, workshop, pretrained):
     assert result.status == 0, result.err
     tuned = checkpoint.load("out/small/best.pt")
     assert tuned["val_loss"] == pytest.approx(before["val_loss"], abs=1e-5)
-    assert call("export.py", "out/small", "again").status == 0
+    resumed = call("train.py", "--out_dir=out/small", "--init_from=resume", f"--max_iters={tuned['step'] + 1}")
+    assert resumed.status == 0, resumed.err
+    assert call("export.py", "out/small/last.pt", "again").status == 0
     assert f"| fine-tuned from | `{pretrained.name}` |" in (here / "again/README.md").read_text()
 
 
