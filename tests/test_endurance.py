@@ -36,6 +36,7 @@ def test_memory_stays_flat(tmp_path):
     for step in range(2_000):
         batches[step]
         if step + 1 in (200, 2_000):
+            batches.ahead[1].result()  # what is being read is mapped, and counts until it has been read
             resident.append(resident_bytes())
     print(f"resident after 200 batches {resident[0] / 2**20:.0f} MiB, after 2,000 {resident[1] / 2**20:.0f} MiB")
     assert resident[1] - resident[0] < 20 * 2**20
