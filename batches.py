@@ -52,6 +52,14 @@ class Corpus:
     def path(self, split):
         return self.folder / f"{split}.bin"
 
+    def stories(self, split):
+        """Yield the token ids of each story of a split, its end-of-text left out: uint16 arrays."""
+        tokens = np.memmap(self.path(split), np.uint16, "r")
+        start = 0
+        for end in np.flatnonzero(tokens == self.meta["end_of_text"]):
+            yield tokens[start:end]
+            start = end + 1
+
     def check_windows(self, block_size):
         """Raise UserError where a split is shorter than one window of `block_size` tokens."""
         for name, tokens in self.tokens.items():

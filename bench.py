@@ -98,16 +98,16 @@ def write_stories(corpus, path, text_bytes):
     import pyarrow.parquet
 
     encoding = tokenizer.from_text(corpus.tokenizer_text)
-    ids = np.fromfile(corpus.path("train"), np.uint16, text_bytes)
     stories, size = [], 0
-    for story in np.split(ids, np.flatnonzero(ids == encoding.eot_token) + 1)[:-1]:
-        text = encoding.decode(story[:-1].tolist())
-        size += len(text.encode())
-        if stories and size > text_bytes:
+    for ids in corpus.stories("train"):
+        text = encoding.decode(ids.tolist())
+        more = len(text.encode())
+        if stories and size + more > text_bytes:
             break
         stories.append(text)
+        size += more
     pyarrow.parquet.write_table(pyarrow.table({"text": stories}), path)
-    return sum(len(story.encode()) for story in stories)
+    return size
 
 
 def prepare_as_nanogpt_does(source, target):
@@ -347,7 +347,7 @@ def main():
     if config.init_from != "scratch" or config.eval_only:
         raise UserError("bench.py measures a new model: leave init_from and eval_only out")
     config.check()
-    if devices.Processes("cpu").world > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("bench.py measures one process: start it without torchrun")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/cache"  # compiling is measured, so nothing may be there yet

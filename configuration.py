@@ -71,6 +71,17 @@ class OptionParser(argparse.ArgumentParser):
         raise UserError(message)
 
 
+def drawing_options(parser, num_samples, top_k, seed):
+    """Add the options of how stories are drawn, with these defaults; see `check_drawing`."""
+    parser.option("--num_samples", num_samples, "how many stories", int)
+    parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
+    parser.option("--temperature", 0.8, "below 1 safer, above 1 wilder; 0: always the likeliest token", float)
+    parser.option("--top_k", top_k, "draw from the k likeliest tokens; 0: from all", int)
+    parser.option("--top_p", 1.0, "draw from the likeliest tokens that together reach probability p", float)
+    fresh = " (default: a fresh one, which is said)" if seed is None else ""
+    parser.option("--seed", seed, f"the same seed tells the same stories{fresh}", int)
+
+
 def check_drawing(options):
     """Raise UserError where the options of how stories are drawn are out of bounds."""
     for name, valid, wanted in (

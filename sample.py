@@ -22,7 +22,7 @@ import torch
 import checkpoint
 import devices
 import tokenizer
-from configuration import OptionParser, UserError, check_drawing, run
+from configuration import OptionParser, UserError, check_drawing, drawing_options, run
 
 SEPARATOR = "-" * 15
 
@@ -128,12 +128,7 @@ def main():
     parser.option("--prompt", "", "how the story begins; empty: as the model likes; -: read it from standard input")
     parser.option("--interactive", False, "ask for prompts, a line each, until the input ends (Ctrl-D)")
     parser.option("--out_dir", None, "the run, a checkpoint, an exported folder or gpt2 (default: newest under out/)")
-    parser.option("--num_samples", 1, "how many stories", int)
-    parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
-    parser.option("--temperature", 0.8, "below 1 safer, above 1 wilder; 0: always the likeliest token", float)
-    parser.option("--top_k", 200, "draw from the k likeliest tokens; 0: from all", int)
-    parser.option("--top_p", 1.0, "draw from the likeliest tokens that together reach probability p", float)
-    parser.option("--seed", None, "the same seed tells the same stories (default: a fresh one, which is said)", int)
+    drawing_options(parser, num_samples=1, top_k=200, seed=None)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
     options = parser.parse()

@@ -27,7 +27,7 @@ import checkpoint
 import devices
 import tokenizer
 from batches import Corpus
-from configuration import OptionParser, UserError, check_drawing, run
+from configuration import OptionParser, UserError, check_drawing, drawing_options, run
 
 CHUNK = 2**22  # tokens of the train split that are looked at together
 BATCH = 64  # stories that are told together
@@ -99,12 +99,7 @@ def main():
     parser = OptionParser(__doc__)
     parser.option("--out_dir", None, "the run, or a checkpoint file (default: the newest run under out/)")
     parser.option("--dataset", None, "the prepared corpus, a folder under data/ (default: the run's own)")
-    parser.option("--num_samples", 200, "how many stories", int)
-    parser.option("--max_new_tokens", 500, "where a story is cut that does not end by itself", int)
-    parser.option("--temperature", 0.8, "as in sample.py", float)
-    parser.option("--top_k", 0, "as in sample.py", int)
-    parser.option("--top_p", 1.0, "as in sample.py", float)
-    parser.option("--seed", 1337, "of the openings and of the draws", int)
+    drawing_options(parser, num_samples=200, top_k=0, seed=1337)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     options = parser.parse()
     check_drawing(options)
@@ -118,20 +113,18 @@ def main():
     device = devices.pick_device(options.device)
     model = checkpoint.build_model(saved).to(device, devices.pick_dtype("auto", device))
 
-    ids = np.fromfile(corpus.path("validation"), np.uint16)
-    real = [story.tolist() for story in np.split(ids, np.flatnonzero(ids == encoding.eot_token) + 1)[:-1]]
-    order = np.random.default_rng(options.seed).permutation(len(real))
-    texts = (encoding.decode(real[i][:-1]) for i in order)
+    real = list(corpus.stories("validation"))
+    texts = (encoding.decode(real[i].tolist()) for i in np.random.default_rng(options.seed).permutation(len(real)))
     chosen = [(text, found) for text in texts if (found := opening(text))][: options.num_samples]
     if not chosen:
         raise UserError(f"no story of {corpus.path('validation')} opens with a name")
     openings = [found for _, found in chosen]
 
     generator = torch.Generator(device).manual_seed(options.seed)
+    drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
     told = []
     for first in range(0, len(openings), BATCH):
         prompts = [[encoding.eot_token, *encoding.encode_ordinary(text)] for text, _ in openings[first : first + BATCH]]
-        drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
         told += model.generate(
             prompts, options.max_new_tokens, stop_token=encoding.eot_token, generator=generator, **drawing
         )
