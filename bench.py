@@ -18,6 +18,7 @@ slower; the memory-efficient kernel, 3 to 25 % slower; index_put for scatter, th
 
 import contextlib
 import functools
+import itertools
 import json
 import math
 import os
@@ -266,6 +267,12 @@ def generate_without_a_cache(model, prompts, count):
     return idx.tolist()
 
 
+def seconds_between_tokens(steps):
+    """The median seconds between two tokens of a stream."""
+    times = [time.perf_counter() for _ in steps]
+    return statistics.median(after - before for before, after in itertools.pairwise(times))
+
+
 def bench_sample(bench):
     trainer, device = bench.trainer, bench.trainer.device
     contents = {"model_config": vars(trainer.model_config), "model": trainer.raw_model.state_dict()}
@@ -276,9 +283,11 @@ def bench_sample(bench):
         options = {"temperature": 0.8, "top_k": 200, "generator": generator}
         ours = bench.seconds(lambda: model.generate([prompt] * stories, STORY_TOKENS, **options))  # noqa: B023
         prompts = torch.tensor([prompt] * stories, device=device)
-        reference = bench.seconds(generate_without_a_cache, model, prompts, STORY_TOKENS)
-        name = "a story" if stories == 1 else f"{stories} stories"
-        yield f"tokens/s, {name} at once", stories * STORY_TOKENS / ours, stories * STORY_TOKENS / reference
+        plain = stories * STORY_TOKENS / bench.seconds(generate_without_a_cache, model, prompts, STORY_TOKENS)
+        streaming = seconds_between_tokens(model.stream([prompt] * stories, STORY_TOKENS, **options))
+        name = "a story" if stories == 1 else f"{stories} stories at once"
+        yield f"tokens/s, {name}, from prompt to end", stories * STORY_TOKENS / ours, plain
+        yield f"tokens/s, {name}, while streaming", stories / streaming, plain
 
 
 def seconds_until(text, command, folder):

@@ -148,7 +148,7 @@ class TrainConfig:
     # the machine
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     dtype: str = option("auto", "auto, float32, bfloat16 or float16")
-    compile: bool = option(True, "torch.compile, where there is a GPU for it")
+    compile: bool = option(True, "torch.compile and steps replayed as CUDA graphs, where there is a GPU for it")
     backend: str = option("auto", "of torch.distributed: auto, nccl or gloo")
 
     def check(self):

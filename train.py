@@ -37,7 +37,7 @@ import devices
 import tokenizer
 from batches import Corpus, TrainBatches, validation_batches
 from configuration import UserError, run
-from model import GPT, GPTConfig
+from model import GPT, GPTConfig, capture
 from records import LOG_FIELDS, Log, move_aside, provenance, replacing, start_trackers
 
 SHAPE = ["n_layer", "n_head", "n_embd", "block_size", "bias"]  # options that a checkpoint has decided
@@ -74,8 +74,9 @@ def make_optimizer(model, config, device):
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    betas = (config.beta1, config.beta2)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, fused=device.type != "mps")
+    cuda, betas = device.type == "cuda", (config.beta1, config.beta2)
+    lr = torch.tensor(config.learning_rate, device=device) if cuda else config.learning_rate  # a captured step reads it
+    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=device.type != "mps", capturable=cuda)
 
 
 def compiled_model(model):
@@ -296,6 +297,8 @@ class Trainer:
         self.saved = None  # its memory is needed
         for group in self.optimizer.param_groups:
             group["initial_lr"] = config.learning_rate
+        devices.empty_cache(self.device)
+        self.replay, self.capturing = None, self.can_capture()
         self.scheduler = LambdaLR(self.optimizer, lr_factor(config), last_epoch=progress.step - 1)
 
         self.trackers = start_trackers(config) if self.processes.first else []
@@ -323,6 +326,12 @@ class Trainer:
         with replacing(self.out_dir / "config.json") as file:
             file.write(json.dumps(described, indent=2).encode())
         self.log = Log(self.out_dir / "log.csv", progress.logged)
+
+    def can_capture(self):
+        """Whether a step can be captured: on one CUDA device, with the memory to spare that a graph keeps to itself."""
+        if self.device.type != "cuda" or self.processes.world > 1 or not self.config.compile:
+            return False
+        return 2 * self.raw_model.training_bytes(self.micro_batch, self.compile) < devices.memory_bytes(self.device)
 
     # -- the loop
 
@@ -376,12 +385,30 @@ class Trainer:
         self.processes.close()
 
     def optimizer_step(self):
-        """One step of AdamW on the mean gradient over every token of the step. Nothing in here waits for the device."""
-        progress, micro_batch = self.progress, self.micro_batch
+        """One step of AdamW on the mean gradient over every token of the step. Nothing in here waits for the device.
+
+        On one GPU the step is captured once, as a CUDA graph, and then replayed: where a step is small, launching its
+        hundreds of kernels one by one takes longer than running them.
+        """
+        progress = self.progress
         # dropout's draws, too, depend on the seed and the step alone
         entropy = np.random.SeedSequence((self.config.seed, progress.step, self.processes.rank))
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]))
         batch = self.batches[progress.step]
+        if self.replay:
+            self.batch.copy_(batch)
+            self.replay()
+        else:
+            self.update(batch)
+            if self.capturing:
+                self.batch = batch
+                self.replay = capture(lambda: self.update(self.batch))
+        self.scheduler.step()
+        progress.step += 1
+
+    def update(self, batch):
+        """The part of a step that is done on the device: its sequences are `batch` (share, block_size + 1)."""
+        micro_batch = self.micro_batch
         idx, targets = batch[:, :-1].contiguous(), batch[:, 1:].contiguous()
         step_loss = torch.zeros((), device=self.device)
         for first in range(0, self.share, micro_batch):
@@ -397,7 +424,7 @@ class Trainer:
             step_loss += loss.detach()
         self.scaler.unscale_(self.optimizer)
         limit = self.config.grad_clip or math.inf
-        self.norm = torch.nn.utils.clip_grad_norm_(self.raw_model.parameters(), limit)
+        self.norm.copy_(torch.nn.utils.clip_grad_norm_(self.raw_model.parameters(), limit))
         # a norm that is not finite: the scaler leaves such a step out. While float16's scale is still finding its
         # level that is no error, and at scale 1, as bfloat16 and float32 have it always, it is
         finite = self.norm.isfinite()
@@ -405,11 +432,9 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update(None if self.half else 1.0)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scheduler.step()
         losses, loss_sum, skipped, in_a_row = self.meters
         loss_sum = torch.where(finite, loss_sum + step_loss, loss_sum)
-        self.meters = torch.stack([losses + finite, loss_sum, skipped + wrong, (in_a_row + wrong) * wrong])
-        progress.step += 1
+        self.meters.copy_(torch.stack([losses + finite, loss_sum, skipped + wrong, (in_a_row + wrong) * wrong]))
 
     # -- what is said and kept on the way
 

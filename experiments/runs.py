@@ -6,8 +6,9 @@
     rate 1e-3: config/tinystories_8k.py --learning_rate=1e-3 --max_iters=2000
     rate 2e-3: config/tinystories_8k.py --learning_rate=2e-3 --max_iters=2000
 
-A run's checkpoints are not kept; its line in the table is added when it has ended. Seconds are those of training, with
-compiling beside them; bits per byte are those of the last validation and of the best one.
+A run's line is added to the table when it has ended; its checkpoints stay if its arguments name an --out_dir. Bits per
+byte are those of the last validation and of the best one, seconds those of training, with compiling beside them;
+options are all that differ from train.py's defaults, so that a line says what it was when a recipe has changed.
 """
 
 import csv
@@ -19,12 +20,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from configuration import ROOT, OptionParser, UserError, run
+from configuration import OPTIONS, ROOT, OptionParser, UserError, read_command_line, run
 from records import read_log, replacing
 
 TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
-FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,arguments,corpus_tokens,device,torch,commit,date"
+FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,options,corpus_tokens,device,torch,commit,date"
 FIELDS = FIELDS.split(",")
+UNTOLD = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}  # options that change no result
 
 
 def read_runs(path):
@@ -35,22 +37,30 @@ def read_runs(path):
             what, _, arguments = line.partition(":")
             try:
                 runs.append((what.strip(), shlex.split(arguments)))
-            except ValueError as error:
+                read_command_line(runs[-1][1])
+            except (ValueError, UserError) as error:
                 raise UserError(f"{path}, line {number}: {error}") from error
             if not what.strip() or not runs[-1][1]:
                 raise UserError(f"{path}, line {number}: not `what it is: arguments of train.py`")
     return runs
 
 
+def told(options):
+    """{name: value} as train.py's arguments, the defaults left out."""
+    return shlex.join(f"--{name}={value}" for name, value in options.items() if value != OPTIONS[name].default)
+
+
 def train(what, arguments):
     """The line of the table for one run of train.py; None where it failed, which it then has said itself."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"--out_dir={folder}/run", "--sample_prompt="]
+        out_dir = Path(read_command_line(arguments)[1].get("out_dir", f"{folder}/run"))
+        command = [sys.executable, str(ROOT / "train.py"), *arguments, f"--out_dir={out_dir}", "--sample_prompt="]
         print(f"\n{what}: {shlex.join(arguments)}", flush=True)
         if subprocess.run(command).returncode:
             return None
-        described = json.loads((Path(folder) / "run" / "config.json").read_text())
-        rows = [row for row in read_log(Path(folder) / "run" / "log.csv") if row["val_bpb"]]
+        described = json.loads((out_dir / "config.json").read_text())
+        rows = [row for row in read_log(out_dir / "log.csv") if row["val_bpb"]]
+    options = {name: option["value"] for name, option in described["options"].items() if name not in UNTOLD}
     return {
         "what": what,
         **{name: rows[-1][name] for name in ("val_bpb", "val_loss", "tokens")},
@@ -58,7 +68,7 @@ def train(what, arguments):
         "seconds": round(float(rows[-1]["seconds"]), 1),
         "compiling": described["seconds_to_settle"],
         "seed": described["options"]["seed"]["value"],
-        "arguments": shlex.join(arguments),
+        "options": told(options),
         "corpus_tokens": described["corpus"]["splits"]["train"]["tokens"],
         "device": described["device"],
         "torch": described["versions"]["torch"],

@@ -21,12 +21,12 @@ def test_a_line_for_each_figure(here, monkeypatch, capsys):
     figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [figure["stage"] for figure in figures] == ["prepare"] * (1 + Path("/proc/self/status").exists()) + [
         "loader"
-    ] + ["train"] * 2 + ["eval"] + ["sample"] * 3
+    ] + ["train"] * 2 + ["eval"] + ["sample"] * 6
     for figure in figures:
         assert figure["value"] > 0 and figure["what"] and figure["torch"] == torch.__version__
         if figure["reference"]:
             assert figure["ratio"] == figure["value"] / figure["reference"]
-    assert sum(figure["reference"] is not None for figure in figures) == 7
+    assert sum(figure["reference"] is not None for figure in figures) == 10
     assert not (here / "out").exists()
 
 

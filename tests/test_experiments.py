@@ -84,7 +84,7 @@ def test_a_table_of_runs(here, monkeypatch):
     runs.main()
     (row,) = csv.DictReader((here / "runs.csv").open())
     assert row["what"] == "rate 1e-3" and 0 < float(row["best_bpb"]) <= float(row["val_bpb"])
-    assert int(row["tokens"]) == 6 * 8 * 32 and row["seed"] == "1337" and "--max_iters=6" in row["arguments"]
+    assert int(row["tokens"]) == 6 * 8 * 32 and row["seed"] == "1337" and "--max_iters=6" in row["options"]
     assert (here / "runs.png").read_bytes().startswith(b"\x89PNG")
     assert not (here / "out").exists()
 
@@ -93,6 +93,6 @@ def test_mistakes_in_a_file_of_runs(here):
     (here / "bad.txt").write_text("config/tinystories.py --max_iters=2\n")
     assert_mistake(call("experiments/runs.py", "bad.txt"), "bad.txt, line 1")
     assert_mistake(call("experiments/runs.py", "none.txt"), "none.txt")
-    for line in (": --max_iters=2", "nothing:", "what: --out_dir='abc"):
+    for line in (": --max_iters=2", "nothing:", "what: --out_dir='abc", "what: --max_iter=2"):
         (here / "bad.txt").write_text(line)
         assert_mistake(call("experiments/runs.py", "bad.txt"), "bad.txt, line 1")

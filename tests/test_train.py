@@ -22,8 +22,8 @@ from conftest import ROOT, SMALL_RUN, assert_mistake, call, environment, start
 import checkpoint
 import tokenizer
 from batches import TrainBatches, validation_batches
-from configuration import TrainConfig, combine, read_file
-from train import lr_factor, make_optimizer
+from configuration import TrainConfig, combine, read_command_line, read_file
+from train import Trainer, lr_factor, make_optimizer
 
 CPU = torch.device("cpu")
 
@@ -103,6 +103,28 @@ def test_schedule():
     assert rate[90:] == pytest.approx([0.1] * 20)
     config.decay_lr = False
     assert lr_factor(config)(100) == 1.0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_captured_step_does_what_a_launched_one_does(here, dtype):
+    def after_steps(capturing):
+        cuda = ["--device=cuda", f"--dtype={dtype}", "--micro_batch_size=4", "--compile=False"]
+        trainer = Trainer(*combine(("a test", read_command_line([*SMALL_RUN, *cuda])[1])))
+        trainer.settle()
+        trainer.start()
+        trainer.raw_model.train()
+        trainer.capturing = capturing
+        for _ in range(8):
+            trainer.optimizer_step()
+        assert bool(trainer.replay) == capturing
+        return [*trainer.meters.tolist(), trainer.norm.item()], list(trainer.raw_model.parameters())
+
+    meters, parameters = after_steps(capturing=False)
+    assert meters[1] > 0
+    again, replayed = after_steps(capturing=True)
+    assert again == pytest.approx(meters, rel=1e-4)
+    assert all(torch.allclose(*pair, atol=1e-4) for pair in zip(parameters, replayed, strict=True))
 
 
 def test_decay_is_for_matrices():

@@ -1,0 +1,28 @@
+"""A model for a small corpus, some ten to fifty megabytes of stories: twenty passes that do not learn them by heart.
+
+    python prepare.py --dataset my_stories.txt --vocab_size 8192
+    python train.py config/small_corpus.py --dataset=my_stories --out_dir=out/my_stories
+"""
+
+dataset = "my_stories"
+out_dir = "out/my_stories"
+
+# the model: 13.9 M parameters with a vocabulary of 8,192, 3.1 M of them the embedding
+block_size = 256
+n_layer = 6
+n_head = 6
+n_embd = 384
+dropout = 0.2
+
+# 128 sequences of 256 tokens make one optimizer step: 32,768 tokens
+batch_size = 128
+gradient_accumulation_steps = 1
+
+learning_rate = 2e-3
+min_lr = 0.0
+warmup_iters = 100
+max_iters = 3000
+weight_decay = 1.0
+beta2 = 0.95
+
+eval_interval = 500
