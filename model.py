@@ -271,7 +271,7 @@ class GPT(nn.Module):
             x = self.hidden(token[:, None], last[:, None], caches)[:, 0]
             token.copy_(draw(self.logits(x), *draw_options, generator))
 
-        longest, replay, ahead = 0, None, False
+        longest, replay = 0, None
         was_training = self.training
         self.eval()
         try:
@@ -280,20 +280,17 @@ class GPT(nn.Module):
                     contexts = [row if len(row) <= size else row[-(size // 2 or 1) :] for row in contexts]
                     longest = max(map(len, contexts))
                     read(contexts, longest)
-                elif replay and not ahead:
+                elif replay:
                     replay()
-                elif not replay:
+                else:
                     advance()  # as it is once, which warms up what a capture must find warm
                     replay = capture(advance, generator) if device.type == "cuda" else None
-                longest += 1
-                # the device goes on to the next token while this one is on its way to whoever asked for it
-                ahead = bool(replay) and longest <= size
-                new_tokens = fetch(token, replay if ahead else None)
-                step = [new if row else None for row, new in zip(alive, new_tokens, strict=True)]
+                step = [new if row else None for row, new in zip(alive, token.tolist(), strict=True)]
                 yield step
                 for row, new in enumerate(step):
                     contexts[row].append(new if alive[row] else 0)
                     alive[row] = alive[row] and new != stop_token
+                longest += 1
                 if not any(alive):
                     return
         finally:
@@ -310,26 +307,13 @@ class GPT(nn.Module):
 
 
 def capture(step, generator=None):
-    """`step` as one CUDA graph: a function that runs its kernels anew on the same memory."""
+    """`step` as one CUDA graph: a function that runs its kernels anew on the same memory. It draws from `generator`."""
     graph = torch.cuda.CUDAGraph()
     if generator is not None:
         graph.register_generator_state(generator)
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # a thread may be pinning the next batch
         step()
     return graph.replay
-
-
-def fetch(tensor, after=None):
-    """A small tensor of a CUDA device as a list; `after` is called once its copy is under way, so as not to wait."""
-    if after is None:
-        return tensor.tolist()
-    here = torch.empty_like(tensor, device="cpu", pin_memory=True)
-    here.copy_(tensor, non_blocking=True)
-    copied = torch.cuda.Event()
-    copied.record()
-    after()
-    copied.synchronize()
-    return here.tolist()
 
 
 def draw(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
