@@ -195,7 +195,7 @@ def bench_train(bench):
     if cuda:
         torch.cuda.reset_peak_memory_stats()
     speed = tokens / bench.seconds(trainer.optimizer_step)
-    peak = torch.cuda.max_memory_allocated() / 2**30 if cuda else None
+    peak = torch.cuda.max_memory_reserved() / 2**30 if cuda else None
     flops, ceiling = speed * trainer.raw_model.flops_per_token(), devices.peak_flops(trainer.device, trainer.dtype)
 
     # the plain loop on the same parameters
@@ -218,6 +218,7 @@ def bench_train(bench):
         optimizer.zero_grad(set_to_none=True)
 
     if cuda:
+        trainer.replay = None  # and with it the memory that a captured step keeps
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     reference = tokens / bench.seconds(plain_step)
@@ -226,7 +227,7 @@ def bench_train(bench):
     if ceiling:
         yield "MFU, %", 100 * flops / ceiling, None
     if cuda:
-        yield "peak memory, GiB", peak, torch.cuda.max_memory_allocated() / 2**30
+        yield "peak memory, GiB", peak, torch.cuda.max_memory_reserved() / 2**30
     if trainer.compile:
         yield "compiling, s", trainer.seconds_to_settle, None
 

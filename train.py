@@ -379,7 +379,7 @@ class Trainer:
             self.optimizer_step()
             bar.update()
         bar.close()
-        peak = torch.cuda.max_memory_allocated(self.device) / 2**30 if self.device.type == "cuda" else 0
+        peak = torch.cuda.max_memory_reserved(self.device) / 2**30 if self.device.type == "cuda" else 0
         self.say(f"{progress.seconds:.0f} s of training" + (f", at most {peak:.1f} GiB of GPU memory" if peak else ""))
         self.say(f"done: the best model is in {self.out_dir}: python sample.py --out_dir={self.out_dir}")
         self.processes.close()

@@ -21,7 +21,7 @@ gradient_accumulation_steps = 1
 learning_rate = 2e-3
 min_lr = 0.0
 warmup_iters = 100
-max_iters = 3000
+max_iters = 5000
 weight_decay = 1.0
 beta2 = 0.95
 
