@@ -1,7 +1,7 @@
 """Train recipes one after another, and keep what each reached in experiments/runs.csv and runs.png.
 
-    python -m experiments.runs experiments/rates.txt     a line a run: what it is, a colon, and train.py's arguments
-    python -m experiments.runs                           only draw the plot anew
+    python -m experiments.runs experiments/recipes.txt     a line a run: what it is, a colon, and train.py's arguments
+    python -m experiments.runs                             only draw the plot anew
 
     rate 1e-3: config/tinystories_8k.py --learning_rate=1e-3 --max_iters=2000
     rate 2e-3: config/tinystories_8k.py --learning_rate=2e-3 --max_iters=2000
@@ -94,24 +94,28 @@ def add(row):
 
 
 def draw(rows):
-    """Bits per byte over the seconds of training, a colour for each first word of `what`."""
+    """Bits per byte and seconds of training by what was tried, a panel for each first word of `what`."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(9, 6))
-    for kind in dict.fromkeys(row["what"].split()[0] for row in rows):
-        points = [row for row in rows if row["what"].split()[0] == kind]
-        axes.scatter(
-            [float(row["seconds"]) for row in points], [float(row["val_bpb"]) for row in points], 18, label=kind
-        )
-    for row in rows:
-        place = (float(row["seconds"]), float(row["val_bpb"]))
-        axes.annotate(row["what"], place, fontsize=6, xytext=(3, 2), textcoords="offset points")
-    axes.set(xlabel="seconds of training", ylabel="validation, bits per byte of text", title="what each run reached")
-    axes.grid(alpha=0.3)
-    axes.legend()
+    kinds = {}
+    for row in sorted(rows, key=lambda row: float(row["val_bpb"]), reverse=True):
+        kinds.setdefault(row["what"].split()[0], []).append(row)
+    counts = [len({row["what"] for row in kind}) for kind in kinds.values()]
+    figure, panels = pyplot.subplots(
+        len(kinds), squeeze=False, figsize=(9, 1.5 + 0.26 * sum(counts)), height_ratios=[1 + count for count in counts]
+    )
+    for axes, kind in zip(panels[:, 0], kinds.values(), strict=True):
+        names = [f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in kind]
+        places = {row["what"]: name for row, name in zip(kind, names, strict=True)}  # seeds share a line
+        axes.plot([float(row["val_bpb"]) for row in kind], [places[row["what"]] for row in kind], "o", markersize=4)
+        axes.margins(y=0.6 / len(places))
+        axes.grid(alpha=0.3)
+    panels[-1, 0].set_xlabel("validation, bits per byte of text")
+    figure.suptitle("what each run reached, and its seconds of training")
+    figure.tight_layout()
     with replacing(PLOT) as file:
         figure.savefig(file, dpi=120, format="png")
     pyplot.close(figure)

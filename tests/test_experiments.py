@@ -5,8 +5,9 @@ import random
 
 import numpy as np
 import pytest
-from conftest import SMALL_RUN, assert_mistake, call
+from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
+from configuration import combine, read_command_line, read_file
 from experiments import report, runs
 
 
@@ -87,6 +88,19 @@ def test_a_table_of_runs(here, monkeypatch):
     assert int(row["tokens"]) == 6 * 8 * 32 and row["seed"] == "1337" and "--max_iters=6" in row["options"]
     assert (here / "runs.png").read_bytes().startswith(b"\x89PNG")
     assert not (here / "out").exists()
+
+
+def test_recipes_say_how_the_table_was_made(monkeypatch):
+    """Each line of recipes.txt is a line of runs.csv, and the other way round: same name, same seed, same options."""
+    monkeypatch.chdir(ROOT)
+    listed = []
+    for what, arguments in runs.read_runs("experiments/recipes.txt"):
+        path, chosen = read_command_line(arguments)
+        config, _ = combine(("file", read_file(path)), ("line", chosen))
+        config.check()
+        options = {name: value for name, value in vars(config).items() if name not in runs.UNTOLD}
+        listed.append((what, str(config.seed), runs.told(options)))
+    assert sorted(listed) == sorted((row["what"], row["seed"], row["options"]) for row in runs.read_table())
 
 
 def test_mistakes_in_a_file_of_runs(here):
