@@ -28,13 +28,14 @@ import numpy as np
 from tqdm import tqdm
 
 import tokenizer
-from configuration import OptionParser, UserError, run
+from configuration import ROOT, OptionParser, UserError, run
 from records import replacing
 
 BATCH = 2048  # stories that travel together: enough to keep all cores busy, few enough to stay small
 SPOT_CHECKS = 1000  # stories of a split whose tokens are compared with tiktoken's
 SAMPLE_VOCAB_SIZE = 2048
 SPLIT_SEED = 1234
+SMALL_CORPUS = 50_000_000  # tokens; a corpus of fewer is trained on many times over
 SUFFIXES = (".parquet", ".jsonl", ".txt")
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # a lone surrogate, which JSON can spell and UTF-8 cannot
 
@@ -385,13 +386,21 @@ def prepared_already(folder, recipe):
     return meta
 
 
-def summary(folder, meta):
+def recipe_for(folder, meta, vocab_of):
+    """The arguments of train.py for a prepared folder: the configuration file of its name, or the one that fits it."""
+    if vocab_of:
+        return f"config/finetune.py --init_from={vocab_of} --dataset={folder.name}"
+    if (ROOT / "config" / f"{folder.name}.py").exists():
+        return f"config/{folder.name}.py"
+    small = meta["splits"]["train"]["tokens"] < SMALL_CORPUS
+    return f"config/{'small_corpus' if small else 'tinystories_8k'}.py --dataset={folder.name}"
+
+
+def summary(folder, meta, recipe):
     lines = [f"{'':12}{'stories':>12}{'tokens':>15}{'text bytes':>15}"]
     for name, counts in meta["splits"].items():
         lines.append(f"{name:12}{counts['stories']:>12,}{counts['tokens']:>15,}{counts['text_bytes']:>15,}")
-    config = Path("config") / f"{folder.name}.py"
-    train = f"python train.py {config}" if config.exists() else f"python train.py --dataset={folder.name}"
-    return "\n".join([*lines, f"vocabulary {meta['vocab_size']:,} in {folder}", f"next: {train}"])
+    return "\n".join([*lines, f"vocabulary {meta['vocab_size']:,} in {folder}", f"next: python train.py {recipe}"])
 
 
 def main():
@@ -440,7 +449,7 @@ def main():
     else:
         meta = prepare(recipe, folder, options.num_proc, encoding)
         print(f"prepared in {time.perf_counter() - start:.1f} s")
-    print(summary(folder, meta))
+    print(summary(folder, meta, recipe_for(folder, meta, options.vocab_of)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ holds a whole story lets the model look up who the story is about.
 """
 
 dataset = "sample"
-out_dir = "out/sample"
 
 n_layer = 2
 n_head = 3

@@ -12,7 +12,6 @@ micro-batches, 625 optimizer steps of 131,072 tokens.
 """
 
 dataset = "tinystories"
-out_dir = "out/tinystories"
 
 # the model: 30.0 M parameters, 19.3 M of them the embedding
 block_size = 128

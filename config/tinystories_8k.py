@@ -8,7 +8,6 @@ from a hundredth of the corpus; the whole of it has not been run yet.
 """
 
 dataset = "tinystories_8k"
-out_dir = "out/tinystories_8k"
 
 # the model: 13.9 M parameters, 3.1 M of them the embedding; most stories fit into its context
 block_size = 256

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start
 
+import prepare
 import tokenizer
 from data.sample_stories import stories
 
@@ -59,7 +61,17 @@ def test_sample_is_whole_and_split(empty):
     train, validation = set(train), set(validation)
     assert not train & validation
     assert train | validation == set(stories())
-    assert "python train.py" in result.out
+    assert result.out.endswith("next: python train.py config/sample.py\n")
+
+
+def test_it_says_which_recipe_comes_next():
+    def recipe(name, tokens, vocab_of=None):
+        return prepare.recipe_for(Path("data") / name, {"splits": {"train": {"tokens": tokens}}}, vocab_of)
+
+    assert recipe("tinystories_8k", 4_000_000) == "config/tinystories_8k.py"
+    assert recipe("mine", 4_000_000) == "config/small_corpus.py --dataset=mine"
+    assert recipe("mine", 400_000_000) == "config/tinystories_8k.py --dataset=mine"
+    assert recipe("mine", 4_000, "out/sample") == "config/finetune.py --init_from=out/sample --dataset=mine"
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl", "txt", "blank lines"])

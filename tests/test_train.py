@@ -490,7 +490,8 @@ def test_help_names_every_option():
 def test_recipes_are_sound(recipe):
     config, _ = combine((recipe, read_file(ROOT / "config" / recipe)))
     config.check()
-    assert config.out_dir == f"out/{config.dataset}"
+    assert config.out_dir in (f"out/{config.dataset}", f"out/{recipe.removesuffix('.py')}")
+    assert config.max_iters % config.eval_interval == 0, "the last validation comes right after another"
 
 
 MISTAKES = {
