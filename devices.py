@@ -45,7 +45,10 @@ PEAK_TFLOPS = {
 
 
 def pick_device(name="auto"):
-    """The torch.device of `name`; "auto" is CUDA, else Apple's MPS, else the CPU. Raises UserError."""
+    """The torch.device of `name`; "auto" is CUDA, else Apple's MPS, else the CPU. Raises UserError.
+
+    A CUDA device with a number becomes the current one, whose kernels a CUDA graph captures.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -58,6 +61,8 @@ def pick_device(name="auto"):
         raise UserError(f"device {name!r} is not here: this machine has {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("device 'mps' is not here: it takes a Mac with Apple silicon")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 

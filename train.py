@@ -158,7 +158,6 @@ class Trainer:
         self.processes = processes = devices.Processes(self.device.type, config.backend)
         if processes.world > 1 and self.device.type == "cuda":
             self.device = devices.pick_device(f"cuda:{processes.local_rank}")
-            torch.cuda.set_device(self.device)
         self.dtype = devices.pick_dtype(config.dtype, self.device)
         torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
 
