@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import time
 from collections import deque
@@ -28,14 +29,14 @@ import numpy as np
 from tqdm import tqdm
 
 import tokenizer
-from configuration import ROOT, OptionParser, UserError, run
+from configuration import ROOT, OptionParser, UserError, read_file, run
 from records import replacing
 
 BATCH = 2048  # stories that travel together: enough to keep all cores busy, few enough to stay small
 SPOT_CHECKS = 1000  # stories of a split whose tokens are compared with tiktoken's
 SAMPLE_VOCAB_SIZE = 2048
 SPLIT_SEED = 1234
-SMALL_CORPUS = 50_000_000  # tokens; a corpus of fewer is trained on many times over
+SMALL_CORPUS = 50_000_000  # bytes of text; a corpus of fewer is trained on many times over
 SUFFIXES = (".parquet", ".jsonl", ".txt")
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # a lone surrogate, which JSON can spell and UTF-8 cannot
 
@@ -387,13 +388,15 @@ def prepared_already(folder, recipe):
 
 
 def recipe_for(folder, meta, vocab_of):
-    """The arguments of train.py for a prepared folder: the configuration file of its name, or the one that fits it."""
+    """The arguments of train.py for a prepared folder: the configuration file that is its own, or one that fits it."""
+    dataset = f"--dataset={folder.name}"
     if vocab_of:
-        return f"config/finetune.py --init_from={vocab_of} --dataset={folder.name}"
-    if (ROOT / "config" / f"{folder.name}.py").exists():
+        return shlex.join(["config/finetune.py", f"--init_from={vocab_of}", dataset])
+    own = ROOT / "config" / f"{folder.name}.py"
+    if own.exists() and read_file(own).get("dataset") == folder.name:
         return f"config/{folder.name}.py"
-    small = meta["splits"]["train"]["tokens"] < SMALL_CORPUS
-    return f"config/{'small_corpus' if small else 'tinystories_8k'}.py --dataset={folder.name}"
+    small = meta["splits"]["train"]["text_bytes"] < SMALL_CORPUS
+    return f"config/{'small_corpus' if small else 'tinystories_8k'}.py {dataset}"
 
 
 def summary(folder, meta, recipe):

@@ -1,4 +1,4 @@
-"""The embedded sample on a laptop: no GPU, no network, two to five minutes of training on two CPU cores.
+"""The embedded sample on a laptop: no GPU, no network, three to five minutes of training on two CPU cores.
 
     python prepare.py --dataset sample && python train.py config/sample.py
 

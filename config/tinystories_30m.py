@@ -5,7 +5,7 @@
 
 2.8 G tokens of 202 MFLOP each: at 40 % of a GPU's peak, which is an estimate, 15 hours of an RTX 3060, 2.5 of an
 RTX 4090, half an hour of an H100. It has not been run: the values are those of config/tinystories_8k.py, with twice
-the batch for four times the tokens, and a rate lower by the width, 2e-3 x 384 / 512.
+the batch for four times the tokens, and a rate that is lower as the model is wider, 2e-3 x 384 / 512.
 """
 
 dataset = "tinystories_8k"

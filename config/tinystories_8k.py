@@ -3,8 +3,8 @@
     python prepare.py --vocab_size 8192 --name tinystories_8k
     python train.py config/tinystories_8k.py
 
-Takes 4 to 5 minutes of one H100 at 2.7 M tokens/s. The values are what the README's "Recipes" says should carry over
-from a hundredth of the corpus; the whole of it has not been run yet.
+At the 2.7 M tokens/s that an H100 does, 4 to 5 minutes. The values are what the README's "Recipes" says should carry
+over from a hundredth of the corpus; the whole of it has not been run yet.
 """
 
 dataset = "tinystories_8k"

@@ -4,9 +4,9 @@
     python train.py config/tinystories_t4.py
 
 197 M tokens, for which a T4 has to do 55,000 tokens/s. That is an estimate, 5 TFLOP/s of a peak of 65, and it has not
-been run on a T4: the first line that the run prints says how long it will take, and --max_iters makes it shorter. The
-batch is half of config/tinystories_8k.py's, as there is a quarter of the tokens. Should Colab take the T4 away,
---init_from=resume goes on.
+been run on a T4: the progress says how much time is left, and a smaller --max_iters takes less. The batch is half of
+config/tinystories_8k.py's, as there is a quarter of the tokens. With --out_dir on a mounted drive, --init_from=resume
+goes on where Colab took the T4 away.
 """
 
 dataset = "tinystories_8k"

@@ -26,7 +26,8 @@ from records import read_log, replacing
 TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
 FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,options,corpus_tokens,device,torch,commit,date"
 FIELDS = FIELDS.split(",")
-UNTOLD = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}  # options that change no result
+# options that are not told: the seed has a column of its own, and the others change nothing that is learned
+UNTOLD = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
 
 
 def read_runs(path):
@@ -108,10 +109,9 @@ def draw(rows):
         len(kinds), squeeze=False, figsize=(9, 1.5 + 0.26 * sum(counts)), height_ratios=[1 + count for count in counts]
     )
     for axes, kind in zip(panels[:, 0], kinds.values(), strict=True):
-        names = [f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in kind]
-        places = {row["what"]: name for row, name in zip(kind, names, strict=True)}  # seeds share a line
-        axes.plot([float(row["val_bpb"]) for row in kind], [places[row["what"]] for row in kind], "o", markersize=4)
-        axes.margins(y=0.6 / len(places))
+        labels = {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in kind}  # seeds share one
+        axes.plot([float(row["val_bpb"]) for row in kind], [labels[row["what"]] for row in kind], "o", markersize=4)
+        axes.margins(y=0.6 / len(labels))
         axes.grid(alpha=0.3)
     panels[-1, 0].set_xlabel("validation, bits per byte of text")
     figure.suptitle("what each run reached, and its seconds of training")
