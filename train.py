@@ -412,7 +412,7 @@ class Trainer:
         progress.step += 1
 
     def capture_step(self, batch):
-        """Note the kernels of a step for `replay`, without running them. Raises UserError where that is not possible."""
+        """Note the kernels of a step for `replay`, without running them. Raises UserError where that is impossible."""
         self.batch = batch
         try:
             self.replay = capture(lambda: self.update(self.batch))
