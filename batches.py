@@ -66,7 +66,8 @@ class Corpus:
             if tokens < block_size:
                 raise UserError(
                     f"the {name} split of {self.folder} has {tokens} tokens, fewer than one window of block_size"
-                    f" {block_size}: give more text, or a smaller --block_size"
+                    f" {block_size}: give more text, a smaller --block_size, or prepare it with a larger"
+                    " --validation_fraction"
                 )
 
 

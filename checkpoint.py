@@ -55,7 +55,7 @@ def find(name):
     path = Path(name)
     if str(name) in HUB and not path.exists():
         return name
-    files = [path / file for file in ("best.pt", "ckpt.pt") if (path / file).is_file()]
+    files = [path / file for file in ("best.pt", "ckpt.pt", "last.pt") if (path / file).is_file()]
     if path.is_file() or (path.suffix and not path.is_dir()) or (not files and hugging_face_weights(path)):
         return path
     return files[0] if files else path / "best.pt"

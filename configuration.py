@@ -56,7 +56,7 @@ class OptionParser(argparse.ArgumentParser):
         if default is False:
             self.add_argument(name, action="store_true", help=help)
         else:
-            help += "" if default is None else f" (default: {default})"
+            help += "" if default in (None, "") else f" (default: {default})"
             self.add_argument(name, default=default, type=type, help=help, metavar=name.strip("-")[0].upper())
 
     def parse(self):
@@ -64,6 +64,10 @@ class OptionParser(argparse.ArgumentParser):
         options, unknown = self.parse_known_args()
         if unknown:
             known = [string for action in self._actions for string in action.option_strings]
+            if not unknown[0].startswith("-"):
+                raise UserError(
+                    f"{unknown[0]!r} stands alone: the name of an option comes before its value; see --help"
+                )
             raise UserError(f"unknown option {unknown[0]}{nearest(unknown[0].split('=')[0], known)}")
         return options
 
@@ -168,7 +172,9 @@ class TrainConfig:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
         steps = min(self.decay_steps, self.max_iters)
         if self.warmup_iters > steps:
-            raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps")
+            raise UserError(
+                f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps: give a smaller one"
+            )
         if self.seed >= 2**63:
             raise UserError(f"seed {self.seed} is too large: it must be below 2**63")
         if self.decay_lr and self.min_lr > self.learning_rate:
@@ -274,6 +280,8 @@ def read_command_line(arguments):
     while arguments:
         argument = arguments.pop(0)
         if not argument.startswith("--"):
+            if argument.partition("=")[0] in OPTIONS:
+                raise UserError(f"{argument} is no file: an option begins with two dashes, --{argument}")
             if path is not None:
                 raise UserError(f"one configuration file is enough: {path} or {argument}")
             path = argument
@@ -305,5 +313,6 @@ def combine(*layers):
 
 
 def help_text():
-    lines = [f"  --{name}={option.default!r:<20} {option.metadata['help']}" for name, option in OPTIONS.items()]
-    return "\n".join(["options, with their defaults:", *lines])
+    options = {f"--{name}={option.default!r}": option.metadata["help"] for name, option in OPTIONS.items()}
+    lines = [f"  {option:34} {text}" for option, text in options.items()]
+    return "\n".join(["options, with their defaults, most of which a recipe in config/ sets anew:", *lines])

@@ -36,7 +36,7 @@ BATCH = 2048  # stories that travel together: enough to keep all cores busy, few
 SPOT_CHECKS = 1000  # stories of a split whose tokens are compared with tiktoken's
 SAMPLE_VOCAB_SIZE = 2048
 SPLIT_SEED = 1234
-SMALL_CORPUS = 50_000_000  # bytes of text; a corpus of fewer is trained on many times over
+SMALL_CORPUS, SMALLEST_CORPUS = 50_000_000, 5_000_000  # bytes of text; fewer ask for many passes, or a smaller model
 SUFFIXES = (".parquet", ".jsonl", ".txt")
 HALF_A_PAIR = re.compile("[\ud800-\udfff]")  # a lone surrogate, which JSON can spell and UTF-8 cannot
 
@@ -205,7 +205,10 @@ def cut_validation(open_train, rows, fraction):
     if rows is None:
         rows = sum(1 for _ in tqdm(open_train(), "counting", unit=" stories", leave=False, disable=None))
     if rows < 2:
-        raise UserError(f"the source has {rows} stories: at least two are needed, one to train on and one to validate")
+        raise UserError(
+            f"the source has {rows} stories, and two are needed, one to train on and one to validate: in a .txt, blank"
+            " lines or <|endoftext|> lines part them"
+        )
     chosen = np.random.default_rng(SPLIT_SEED).permutation(rows)[: max(1, round(rows * fraction))]
     validation = np.zeros(rows, bool)
     validation[chosen] = True
@@ -382,8 +385,10 @@ def prepared_already(folder, recipe):
         return None
     for key, wanted in recipe.items():
         if meta.get(key) != wanted:
-            was = "the source as it was then" if key == "source_stamp" else f"{key} {meta.get(key)}"
-            raise UserError(f"{folder} was prepared with {was}: --force rebuilds it, --name puts this one beside it")
+            was = "its source has changed" if key == "source_stamp" else f"it was made with {key} {meta.get(key)}"
+            raise UserError(
+                f"{folder} is prepared already, but {was}: --force rebuilds it, --name puts this one beside it"
+            )
     return meta
 
 
@@ -395,8 +400,9 @@ def recipe_for(folder, meta, vocab_of):
     own = ROOT / "config" / f"{folder.name}.py"
     if own.exists() and read_file(own).get("dataset") == folder.name:
         return f"config/{folder.name}.py"
-    small = meta["splits"]["train"]["text_bytes"] < SMALL_CORPUS
-    return f"config/{'small_corpus' if small else 'tinystories_8k'}.py {dataset}"
+    size = meta["splits"]["train"]["text_bytes"]
+    recipe = "sample" if size < SMALLEST_CORPUS else "small_corpus" if size < SMALL_CORPUS else "tinystories_8k"
+    return f"config/{recipe}.py {dataset}"
 
 
 def summary(folder, meta, recipe):
@@ -418,7 +424,8 @@ def main():
     parser.option("--force", False, "prepare again, even if everything is in place")
     options = parser.parse()
 
-    name = options.name or re.sub(r"\.(parquet|jsonl|txt)$", "", Path(options.dataset).resolve().name).lower()
+    source_name = re.sub(r"\.(parquet|jsonl|txt)$", "", Path(options.dataset).resolve().name)
+    name = options.name or re.sub(r"[^\w.-]+", "_", source_name).lower()
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise UserError(f"--name {name!r} must be a plain folder name: letters, digits, '.', '_' and '-'")
     vocab_size = options.vocab_size

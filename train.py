@@ -125,7 +125,9 @@ def initial_model(config, corpus, saved):
     if wrong:
         raise UserError(f"the checkpoint is of another shape: it has {', '.join(wrong)}")
     if tokenizer.sha256(saved["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
-        raise UserError(f"the checkpoint was trained on another vocabulary than that of {corpus.folder}")
+        raise UserError(
+            f"the checkpoint was trained on another vocabulary than that of {corpus.folder}: prepare.py --vocab_of"
+        )
     return checkpoint.build_model(saved, dropout=config.dropout, block_size=config.block_size)
 
 
@@ -334,7 +336,12 @@ class Trainer:
                 }
         else:
             move_aside(self.out_dir)
-        self.out_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            self.out_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"cannot make the folder {self.out_dir} ({error.strerror}): give another --out_dir"
+            ) from error
         with replacing(self.out_dir / "config.json") as file:
             file.write(json.dumps(described, indent=2).encode())
         self.log = Log(self.out_dir / "log.csv", progress.logged)
@@ -352,7 +359,7 @@ class Trainer:
         bar = tqdm(
             total=config.max_iters,
             initial=progress.step,
-            unit=" steps",
+            bar_format="{n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",  # as much as 80 columns hold
             disable=not (self.processes.first and interactive),
         )
         self.raw_model.train()
@@ -372,7 +379,8 @@ class Trainer:
                     status = self.status(line)
                     bar.set_postfix_str(status, refresh=False)
                     if not interactive and (due or time.perf_counter() - said > 10):
-                        self.say(f"step {step:,}/{config.max_iters:,}  {status}")
+                        left = tqdm.format_interval((config.max_iters - step) / self.speed if self.speed else 0)
+                        self.say(f"step {step:,}/{config.max_iters:,}  {status}  {left} left")
                         said = time.perf_counter()
                 if score:
                     self.keep(line)
@@ -499,17 +507,12 @@ class Trainer:
 
     def status(self, line):
         """The state of the run in a few words: what the progress bar shows."""
-        config, speed = self.config, self.speed * self.config.sequences_per_step * self.config.block_size
+        speed = self.speed * self.config.sequences_per_step * self.config.block_size
         peak = devices.peak_flops(self.device, self.dtype)
-        left = (config.max_iters - line["step"]) / self.speed if self.speed else 0
-        return (
-            f"loss {line['train_loss']:.3f}  lr {line['lr']:.2e}  {speed / 1e3:,.0f} K tokens/s"
-            + (
-                f"  MFU {100 * speed * self.raw_model.flops_per_token() / peak / self.processes.world:.0f} %"
-                if peak
-                else ""
-            )
-            + f"  {tqdm.format_interval(left)} left"
+        return f"loss {line['train_loss']:.3f}  lr {line['lr']:.2e}  {speed / 1e3:,.0f} K tokens/s" + (
+            f"  MFU {100 * speed * self.raw_model.flops_per_token() / peak / self.processes.world:.0f} %"
+            if peak
+            else ""
         )
 
     @torch.no_grad()

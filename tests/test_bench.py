@@ -56,6 +56,6 @@ def test_the_reference_batch_is_shifted_by_one(here):
 
 
 def test_mistakes(here):
-    assert_mistake(call("bench.py", "sampel", *SMALL_RUN), "sampel")
+    assert_mistake(call("bench.py", "sampel", *SMALL_RUN), "sampel", "did you mean sample", "prepare")
     assert_mistake(call("bench.py", "--dataset=none"), "data/none")
     assert_mistake(call("bench.py", "--init_from=resume", *SMALL_RUN), "init_from")

@@ -69,9 +69,10 @@ def test_it_says_which_recipe_comes_next():
         return prepare.recipe_for(Path("data") / name, {"splits": {"train": {"text_bytes": text_bytes}}}, vocab_of)
 
     assert recipe("tinystories_8k", 4_000_000) == "config/tinystories_8k.py"
-    assert recipe("mine", 4_000_000) == "config/small_corpus.py --dataset=mine"
+    assert recipe("mine", 300_000) == "config/sample.py --dataset=mine"
+    assert recipe("mine", 40_000_000) == "config/small_corpus.py --dataset=mine"
     assert recipe("mine", 400_000_000) == "config/tinystories_8k.py --dataset=mine"
-    assert recipe("finetune", 4_000_000) == "config/small_corpus.py --dataset=finetune"
+    assert recipe("finetune", 40_000_000) == "config/small_corpus.py --dataset=finetune"
     assert recipe("mine", 4_000, "out/sample") == "config/finetune.py --init_from=out/sample --dataset=mine"
 
 

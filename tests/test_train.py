@@ -500,6 +500,8 @@ MISTAKES = {
     "float for int": (["--max_iters=1.5"], ["max_iters", "whole number", "1.5"]),
     "no value": (["--batch_size"], ["--batch_size needs a value"]),
     "no such file": (["config/nothing.py"], ["config/nothing.py"]),
+    "no dashes": (["learning_rate=1e-3"], ["--learning_rate=1e-3"]),
+    "a file as folder": (["--out_dir=data/small/meta.json"], ["meta.json", "--out_dir"]),
     "heads": (["--n_embd=30", "--n_head=4"], ["n_embd 30", "n_head 4"]),
     "warm-up": (["--warmup_iters=13"], ["warmup_iters 13", "12 steps"]),
     "a climb": (["--learning_rate=1e-4", "--min_lr=5e-4"], ["min_lr 0.0005", "learning_rate 0.0001"]),
