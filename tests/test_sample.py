@@ -202,6 +202,14 @@ def test_the_newest_run_is_taken(workshop, tmp_path, monkeypatch):
     assert "out/new/best.pt" in call("sample.py", "--max_new_tokens", "1").err
 
 
+def test_a_run_that_was_stopped_before_its_first_validation_tells_stories(workshop, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out/stopped").mkdir(parents=True)
+    shutil.copy(workshop.path / "out/small/last.pt", tmp_path / "out/stopped")
+    result = call("sample.py", "--out_dir", "out/stopped", "--max_new_tokens", "1")
+    assert result.status == 0 and "out/stopped/last.pt" in result.err
+
+
 MISTAKES = {
     "temperature": (["--temperature", "-1"], ["temperature", "-1"]),
     "top_k": (["--top_k", "-1"], ["top_k", "-1"]),
@@ -211,6 +219,7 @@ MISTAKES = {
     "no samples": (["--num_samples", "0"], ["num_samples"]),
     "no tokens": (["--max_new_tokens", "0"], ["max_new_tokens"]),
     "wrong type": (["--top_k", "few"], ["top_k", "few"]),
+    "no option's name": (["Once upon a time"], ["Once upon a time", "--help"]),
     "misspelled": (["--promt", "x"], ["--promt", "did you mean --prompt?"]),
     "device": (["--device", "toaster"], ["toaster"]),
     "no checkpoint": (["--out_dir", "out/nothing"], ["out/nothing"]),
