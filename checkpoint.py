@@ -51,7 +51,7 @@ def save(path, contents):
 
 
 def find(name):
-    """The checkpoint that `name` means: a file, a run's folder (its best.pt, else last.pt), a Hugging Face folder, or one of HUB."""
+    """The checkpoint that `name` means: a file, a run's best.pt (else last.pt), a Hugging Face folder, one of HUB."""
     path = Path(name)
     if str(name) in HUB and not path.exists():
         return name
