@@ -354,8 +354,7 @@ def main():
     as_json = "--json" in arguments
     first = arguments[0] if arguments else "--"
     if not first.startswith("--") and not first.endswith(".py") and first not in STAGES:
-        stages = ", ".join(STAGES)
-        raise UserError(f"no stage {first}{configuration.nearest(first, STAGES)}; there are {stages}")
+        raise UserError(f"no stage {first}{configuration.nearest(first, STAGES)}; there are {', '.join(STAGES)}")
     path, chosen = configuration.read_command_line([a for a in arguments if a not in STAGES and a != "--json"])
     layers = [(path, configuration.read_file(path))] if path else []
     config, origins = configuration.combine(*layers, ("command line", chosen))

@@ -126,7 +126,8 @@ def initial_model(config, corpus, saved):
         raise UserError(f"the checkpoint is of another shape: it has {', '.join(wrong)}")
     if tokenizer.sha256(saved["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
         raise UserError(
-            f"the checkpoint was trained on another vocabulary than that of {corpus.folder}: prepare.py --vocab_of"
+            f"the checkpoint was trained on another vocabulary than that of {corpus.folder}: prepare that with"
+            " --vocab_of"
         )
     return checkpoint.build_model(saved, dropout=config.dropout, block_size=config.block_size)
 
