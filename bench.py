@@ -1,20 +1,16 @@
-"""How fast each stage is on this machine, beside a plain way to do the same: a table, or JSON lines.
+"""How fast each stage is on this machine, beside plain ways to do the same: a table, or JSON lines.
 
     python bench.py config/tinystories_8k.py              all stages, with the recipe's model and prepared corpus
     python bench.py train sample config/tinystories.py    some of them: prepare, loader, train, eval, sample, start
     python bench.py train config/tinystories.py --block_size=256 --micro_batch_size=64      options as train.py's
     python bench.py prepare config/sample.py --json       a line of JSON for each figure
+    torchrun --standalone --nproc_per_node=2 bench.py train config/tinystories_8k.py        several GPUs
 
-Figures are medians over repeats after a warm-up, with the device's work waited for. The reference of each stage is what
-nanoGPT and the tutorial do, short and plain, run in the same process: `datasets.map` with tiktoken and 1,024 shards;
-one array copy a sequence; micro-batches of batch_size, whose logits are all there at once; an evaluation of random
-batches; generation that computes the whole context for each token. A figure's ratio says how many times better it is.
-
-What was tried and did not pay (config/tinystories.py on an H200, torch 2.11): a residual stream in bfloat16, +1 %;
-log_softmax in place of logsumexp in HeadLoss, -3 %; base-2 exponentials there, +2 %; max_autotune_pointwise, +0 %;
-max-autotune, minutes of compiling for the same kernels. In a decoding step: attention written as two products, 20 %
-slower; the memory-efficient kernel, 3 to 25 % slower; index_put for scatter, the same; going on to the next token while
-the last is on its way to the CPU, +5 %.
+Figures are medians over repeats after a warm-up, and include the device's work. Two baselines run in the same process:
+"plain" is what nanoGPT and the tutorial do as they are configured (datasets.map with tiktoken and 1,024 shards; an
+array copy a sequence; micro-batches of batch_size; random evaluation batches; generation without a cache), "tuned" is
+the same with micro-batches as large as a GPU likes. A ratio says how many times better this program is. What a
+measurement leaves out, its name says. Of train.py's options, init_from and eval_only have no meaning here.
 """
 
 import contextlib
@@ -29,73 +25,74 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
-import checkpoint
-import configuration
-import devices
-import prepare
-import tokenizer
-from batches import TrainBatches
-from configuration import ROOT, UserError, run
-from train import Trainer, compiled_model, make_optimizer
+from slm import baselines, checkpoint, compilation, devices, resume, tokenizer
+from slm.config import OPTIONS, merge_config, parse_command_line, read_config_file
+from slm.errors import UserError, did_you_mean, run_script
+from slm.files import ROOT
+from slm.train_state import TrainState
+from train import configure_optimizer, configure_scaler, make_stepper, set_up
 
 REPEATS = 5
 SECONDS = 2.0  # that one measurement takes, about
-TEXT_BYTES = 2**28  # of the corpus's stories that are prepared again
-REFERENCE_TEXT_BYTES = 2**24  # of those that the reference prepares
+TEXT_BYTES = 2**26  # of the corpus's stories that are prepared again
 STORY_TOKENS = 200
-PREPARE_AND_SAY_PEAK = (
+TUNED_TOKENS = 65536  # of a micro-batch of the tuned baseline
+PREPARE_AND_PRINT_PEAK = (
     "import prepare; prepare.main(); print(*[l for l in open('/proc/self/status') if l.startswith('VmHWM')])"
 )
 
 
-class Bench:
-    """What the stages measure with: a recipe's trainer, made ready when a stage first needs it."""
+class Figure(NamedTuple):
+    """One line of the table; plain, tuned: the baselines' values, None where there is none."""
 
-    def __init__(self, config, origins, folder):
-        self.folder = folder
-        config.out_dir = str(folder / "run")
-        self.trainer = Trainer(config, origins)
-        self.config, self.origins, self.device = config, origins, self.trainer.device
+    what: str
+    value: float
+    plain: float | None = None
+    tuned: float | None = None
+
+
+class Bench:
+    """What the stages share: the model and corpus of a recipe, and a stopwatch."""
+
+    def __init__(self, config, set_by, folder):
+        self.config, self.set_by, self.folder = config, set_by, folder
+        self.setup = set_up(config, set_by)
+        self.device, self.dtype, self.corpus = self.setup.device, self.setup.dtype, self.setup.corpus
 
     @functools.cached_property
-    def running(self):
-        """The trainer, compiled and with its optimizer, as it is before its first step."""
-        self.trainer.settle()
-        self.trainer.start()
-        self.trainer.raw_model.train()
-        return self.trainer
+    def stepper(self):
+        stepper = make_stepper(self.config, self.setup, TrainState(), self.setup.batches[0], print)
+        self.setup.model.train()
+        return stepper
 
-    def seconds(self, work, *arguments):
-        """The median seconds of `work(*arguments)`, done often enough to measure."""
+    def seconds(self, work):
+        """The median seconds of `work()`, repeated often enough to measure."""
 
         def timed(times):
-            self.wait()
+            devices.synchronize(self.device)
             begin = time.perf_counter()
             for _ in range(times):
-                work(*arguments)
-            self.wait()
+                work()
+            devices.synchronize(self.device)
             return (time.perf_counter() - begin) / times
 
         timed(1)  # it may compile
-        once = timed(1)
+        # all processes repeat as often as the slowest
+        once = self.setup.group.all_reduce([timed(1)], torch.distributed.ReduceOp.MAX)[0]
         times = max(1, round(SECONDS / REPEATS / once))
         return once if once > 4 * SECONDS else statistics.median(timed(times) for _ in range(REPEATS))
 
-    def wait(self):
-        if self.device.type != "cpu":
-            getattr(torch, self.device.type).synchronize()
 
-
-# -- preparing --------------------------------------------------------------------------------------------------------
+# -- the stages -------------------------------------------------------------------------------------------------------
 
 
 def write_stories(corpus, path, text_bytes):
-    """Write stories of a prepared corpus to a parquet file, so many bytes of text at most; how many bytes it got."""
+    """Write stories of a prepared corpus to a parquet file, at most so many bytes of text; how many it got."""
     import pyarrow
     import pyarrow.parquet
 
@@ -112,224 +109,152 @@ def write_stories(corpus, path, text_bytes):
     return size
 
 
-def prepare_as_nanogpt_does(source, target):
-    """Tokenize with datasets.map, and write the ids to a memory map in 1,024 shards."""
-    import datasets
-
-    encoding = tokenizer.gpt2()
-
-    def encode(row):
-        ids = [*encoding.encode_ordinary(row["text"]), encoding.eot_token]
-        return {"ids": ids, "len": len(ids)}
-
-    datasets.disable_progress_bars()
-    rows = datasets.load_dataset("parquet", data_files=str(source), split="train", cache_dir=target.parent / "cache")
-    rows = rows.map(encode, remove_columns=["text"], num_proc=os.cpu_count())
-    tokens = np.memmap(target, np.uint16, "w+", shape=(sum(rows["len"]),))
-    shards, place = min(1024, len(rows)), 0
-    for shard in range(shards):
-        batch = rows.shard(num_shards=shards, index=shard, contiguous=True).with_format("numpy")
-        ids = np.concatenate(batch["ids"])
-        tokens[place : place + len(ids)] = ids
-        place += len(ids)
-    tokens.flush()
-
-
 def bench_prepare(bench):
-    folder = bench.folder / "stories"
-    folder.mkdir()
-    size = write_stories(bench.trainer.corpus, folder / "train.parquet", TEXT_BYTES)
-    write_stories(bench.trainer.corpus, folder / "validation.parquet", 2**16)
-    recipe = {"source": str(folder), "text_column": "text", "vocab_size": tokenizer.GPT2_VOCAB_SIZE}
-    threads = os.cpu_count()
-    speed = size / 1e6 / bench.seconds(prepare.prepare, recipe, bench.folder / "prepared", threads)
-
-    reference = None
+    source = bench.folder / "stories"
+    source.mkdir()
+    size = write_stories(bench.corpus, source / "train.parquet", TEXT_BYTES)
+    write_stories(bench.corpus, source / "validation.parquet", 2**16)
+    (bench.folder / "data").mkdir()
+    command = [sys.executable, str(ROOT / "prepare.py"), "--dataset", str(source), "--name", "bench", "--force"]
+    run = functools.partial(subprocess.run, cwd=bench.folder, check=True, capture_output=True)
+    seconds = bench.seconds(lambda: run(command))
+    plain = None
     with contextlib.suppress(ImportError):
-        part = bench.folder / "part.parquet"
-        part_size = write_stories(bench.trainer.corpus, part, REFERENCE_TEXT_BYTES)
         begin = time.perf_counter()
-        prepare_as_nanogpt_does(part, bench.folder / "reference.bin")
-        reference = part_size / 1e6 / (time.perf_counter() - begin)
-        ours = np.fromfile(bench.folder / "prepared" / "train.bin", np.uint16)
-        theirs = np.fromfile(bench.folder / "reference.bin", np.uint16)
-        if not np.array_equal(ours[: len(theirs)], theirs):
-            raise AssertionError("prepare.py and the reference disagree")
-    yield "text, MB/s", speed, reference
-
-    if Path("/proc/self/status").exists():  # Linux's; `getrusage` counts what this process had before it started one
-        (bench.folder / "data").mkdir()
-        command = [sys.executable, "-c", PREPARE_AND_SAY_PEAK, "--dataset", str(folder), "--name", "bench"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        said = subprocess.check_output(command, cwd=bench.folder, env=environment, text=True, stderr=subprocess.DEVNULL)
-        yield "peak memory, MiB", int(said.split()[-2]) / 2**10, None
-
-
-# -- loading and training ---------------------------------------------------------------------------------------------
-
-
-def one_copy_a_sequence(path, sequences, block_size, device):
-    """A random batch as nanoGPT makes it."""
-    tokens = np.memmap(path, np.uint16, "r")
-    starts = torch.randint(len(tokens) - block_size, (sequences,))
-    idx = torch.stack([torch.from_numpy(tokens[i : i + block_size].astype(np.int64)) for i in starts])
-    targets = torch.stack([torch.from_numpy(tokens[i + 1 : i + 1 + block_size].astype(np.int64)) for i in starts])
-    if device.type == "cuda":
-        return idx.pin_memory().to(device, non_blocking=True), targets.pin_memory().to(device, non_blocking=True)
-    return idx.to(device), targets.to(device)
+        baselines.prepare_with_datasets(source / "train.parquet", bench.folder / "plain.bin")
+        plain = size / 1e6 / (time.perf_counter() - begin)
+        ours, theirs = (np.fromfile(bench.folder / p, np.uint16) for p in ("data/bench/train.bin", "plain.bin"))
+        if not np.array_equal(ours, theirs):
+            raise AssertionError("prepare.py and the baseline disagree")
+    yield Figure(f"the whole command on {size / 1e6:.0f} MB, MB/s", size / 1e6 / seconds, plain)
+    if Path("/proc/self/status").exists():  # Linux; `getrusage` counts what this process had before it started one
+        peak = run([sys.executable, "-c", PREPARE_AND_PRINT_PEAK, *command[2:]], env=os.environ | {"PYTHONPATH": ROOT})
+        yield Figure("peak memory, MiB", int(peak.stdout.split()[-2]) / 2**10)
 
 
 def bench_loader(bench):
-    trainer, config = bench.trainer, bench.config
-    path, sequences = trainer.corpus.path("train"), config.sequences_per_step
-    batches = TrainBatches(path, config.block_size, sequences, config.seed, trainer.device)
-    numbers = iter(range(10**9))
-    tokens = sequences * config.block_size
-    seconds = bench.seconds(lambda: batches[next(numbers)])
-    reference = bench.seconds(one_copy_a_sequence, path, sequences, config.block_size, trainer.device)
-    yield "tokens/s", tokens / seconds, tokens / reference
+    config, numbers = bench.config, itertools.count()
+    path, sequences = bench.corpus.path("train"), config.sequences_per_step
+    seconds = bench.seconds(lambda: bench.setup.batches[next(numbers)])
+    plain = bench.seconds(lambda: baselines.random_batch(path, sequences, config.block_size, bench.device))
+    yield Figure("tokens/s", config.tokens_per_step / seconds, config.tokens_per_step / plain)
 
 
 def bench_train(bench):
-    trainer, config, cuda = bench.running, bench.config, bench.device.type == "cuda"
-    tokens = config.sequences_per_step * config.block_size
+    stepper, setup, config, cuda = bench.stepper, bench.setup, bench.config, bench.device.type == "cuda"
+    steps = itertools.count()
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    speed = tokens / bench.seconds(trainer.optimizer_step)
-    peak = torch.cuda.max_memory_reserved() / 2**30 if cuda else None
-    flops, ceiling = speed * trainer.raw_model.flops_per_token(), devices.peak_flops(trainer.device, trainer.dtype)
+    speed = config.tokens_per_step / bench.seconds(lambda: stepper.run(setup.batches[next(steps)]))
+    memory = torch.cuda.max_memory_reserved() / 2**30 if cuda else None
+    flops = speed * setup.model.flops_per_token() / setup.group.world_size
+    ceiling = devices.peak_flops(bench.device, bench.dtype)
 
-    # the plain loop on the same parameters
-    model = compiled_model(trainer.raw_model) if trainer.compile else trainer.raw_model
-    optimizer = make_optimizer(trainer.raw_model, config, trainer.device)
-    scaler = torch.amp.GradScaler(trainer.device.type, enabled=trainer.half)
+    def baseline(micro_batch):
+        if setup.group.world_size > 1:
+            return None
+        model = compilation.compile_model(setup.model) if setup.compiled else setup.model
+        optimizer = configure_optimizer(setup.model, config, bench.device)
+        scaler = configure_scaler(bench.device, bench.dtype)
+        path = bench.corpus.path("train")
+        sequences = micro_batch * max(1, config.sequences_per_step // micro_batch)
+        try:
+            seconds = bench.seconds(
+                lambda: baselines.plain_step(
+                    model, optimizer, scaler, path, sequences, micro_batch, config.block_size, bench.dtype, bench.device
+                )
+            )
+        except torch.OutOfMemoryError:
+            return None
+        return sequences * config.block_size / seconds
 
-    def plain_step():
-        for _ in range(config.gradient_accumulation_steps):
-            batch = trainer.corpus.path("train"), config.batch_size, config.block_size, trainer.device
-            idx, targets = one_copy_a_sequence(*batch)
-            with trainer.context():
-                logits, _ = model(idx, targets)
-                loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / config.gradient_accumulation_steps
-            scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(trainer.raw_model.parameters(), 1.0)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad(set_to_none=True)
-
-    if cuda:
-        trainer.replay = None  # and with it the memory that a captured step keeps
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-    reference = tokens / bench.seconds(plain_step)
-    yield f"tokens/s, micro-batch {trainer.micro_batch}", speed, reference
-    yield "TFLOP/s", flops / 1e12, None
+    stepper.close()  # and with it the memory that a captured step holds
+    devices.empty_cache(bench.device)
+    plain = baseline(min(config.batch_size, config.sequences_per_step))
+    tuned = baseline(min(TUNED_TOKENS // config.block_size, config.sequences_per_step)) if cuda else None
+    gpus = f", {setup.group.world_size} GPUs" if setup.group.world_size > 1 else ""
+    yield Figure(f"tokens/s, micro-batch {stepper.micro_batch}{gpus}", speed, plain, tuned)
+    yield Figure("TFLOP/s", flops / 1e12)
     if ceiling:
-        yield "MFU, %", 100 * flops / ceiling, None
+        yield Figure("MFU, %", 100 * flops / ceiling)
     if cuda:
-        yield "peak memory, GiB", peak, torch.cuda.max_memory_reserved() / 2**30
-    if trainer.compile:
-        yield "compiling, s", trainer.seconds_to_settle, None
+        yield Figure("peak memory, GiB", memory)
+    if setup.compiled:
+        yield Figure("compiling, s", stepper.seconds)
 
 
-@torch.no_grad()
 def bench_eval(bench):
-    trainer, config = bench.running, bench.config
+    config, stepper, setup = bench.config, bench.stepper, bench.setup
     windows = config.eval_iters * config.batch_size * config.block_size  # 0: the whole split
-    tokens = min(windows or math.inf, trainer.corpus.tokens["validation"])
-    speed = tokens / bench.seconds(trainer.validate)
-    model, batches = trainer.model, 20
-    batch = trainer.corpus.path("validation"), config.batch_size, config.block_size, trainer.device
+    tokens = min(windows or math.inf, bench.corpus.tokens["validation"])
+    seconds = bench.seconds(lambda: setup.evaluate(stepper.model, stepper.micro_batch))
+    path, batches = bench.corpus.path("validation"), 20
 
-    def random_batches():
-        for _ in range(batches):
-            with trainer.context():
-                idx, targets = one_copy_a_sequence(*batch)
-                logits, _ = model(idx, targets)
-                F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
+    def baseline(batch_size):
+        work = functools.partial(
+            baselines.random_evaluation,
+            *(stepper.model, path, batches, batch_size, config.block_size, bench.dtype, bench.device),
+        )
+        return batches * batch_size * config.block_size / bench.seconds(work)
 
-    model.eval()
-    seconds = bench.seconds(random_batches)
-    model.train()
-    yield "tokens/s", speed, batches * config.batch_size * config.block_size / seconds
-
-
-# -- sampling and starting --------------------------------------------------------------------------------------------
-
-
-@torch.inference_mode()
-def generate_without_a_cache(model, prompts, count):
-    idx = prompts
-    for _ in range(count):
-        logits, _ = model(idx[:, -model.config.block_size :])
-        logits = logits[:, -1] / 0.8
-        logits[logits < logits.topk(min(200, logits.size(-1))).values[:, -1:]] = -torch.inf
-        idx = torch.cat([idx, torch.multinomial(logits.float().softmax(-1), 1)], dim=1)
-    return idx.tolist()
-
-
-def seconds_between_tokens(stream):
-    """The median seconds between two steps of `stream()`, done REPEATS times."""
-    times = [[time.perf_counter() for _ in stream()] for _ in range(REPEATS)]
-    return statistics.median(after - before for told in times for before, after in itertools.pairwise(told))
+    setup.model.eval()
+    plain = baseline(config.batch_size)
+    tuned = baseline(TUNED_TOKENS // config.block_size) if bench.device.type == "cuda" else None
+    setup.model.train()
+    yield Figure("tokens/s", tokens / seconds, plain, tuned)
 
 
 def bench_sample(bench):
-    trainer, device = bench.trainer, bench.trainer.device
-    contents = {"model_config": vars(trainer.model_config), "model": trainer.raw_model.state_dict()}
-    model = checkpoint.build_model(contents).to(device, trainer.dtype).eval()
-    prompt = [trainer.encoding.eot_token, *trainer.encoding.encode_ordinary("Once upon a time")]
-    generator = torch.Generator(device)
+    contents = {"model_config": vars(bench.setup.model.config), "model": bench.setup.model.state_dict()}
+    model = checkpoint.build_model(contents).to(bench.device, bench.dtype).eval()
+    encoding = tokenizer.from_text(bench.corpus.tokenizer_text)
+    prompt = [encoding.eot_token, *encoding.encode_ordinary("Once upon a time")]
+    options = {"temperature": 0.8, "top_k": 200, "generator": torch.Generator(bench.device)}
     for stories in (1, 8, 64):
-        told = {"prompts": [prompt] * stories, "max_new_tokens": STORY_TOKENS, "temperature": 0.8, "top_k": 200}
-        ours = bench.seconds(functools.partial(model.generate, generator=generator, **told))
-        streaming = seconds_between_tokens(functools.partial(model.stream, generator=generator, **told))
-        prompts = torch.tensor([prompt] * stories, device=device)
-        plain = stories * STORY_TOKENS / bench.seconds(generate_without_a_cache, model, prompts, STORY_TOKENS)
+        prompts = [prompt] * stories
+        whole = bench.seconds(lambda prompts=prompts: model.generate(prompts, STORY_TOKENS, **options))
+        times = [[time.perf_counter() for _ in model.stream(prompts, STORY_TOKENS, **options)] for _ in range(REPEATS)]
+        between = statistics.median(after - before for run in times for before, after in itertools.pairwise(run))
+        idx = torch.tensor(prompts, device=bench.device)
+        plain = bench.seconds(lambda idx=idx: baselines.generate_without_cache(model, idx, STORY_TOKENS))
         name = "a story" if stories == 1 else f"{stories} stories at once"
-        yield f"tokens/s, {name}, from prompt to end", stories * STORY_TOKENS / ours, plain
-        yield f"tokens/s, {name}, while streaming", stories / streaming, None
+        yield Figure(f"tokens/s, {name}, whole", stories * STORY_TOKENS / whole, stories * STORY_TOKENS / plain)
+        yield Figure(f"tokens/s, {name}, between two tokens", stories / between)
 
 
 def seconds_until(text, command, folder):
     """Seconds from the start of a process until its standard output contains `text`."""
     begin = time.perf_counter()
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        said = b""
-        while text not in said:
+        output = b""
+        while text not in output:
             part = os.read(process.stdout.fileno(), 4096)
             if not part:
-                raise RuntimeError(f"{' '.join(command)} ended without saying {text!r}: {said!r}")
-            said += part
+                raise RuntimeError(f"{' '.join(command)} ended without printing {text!r}: {output!r}")
+            output += part
         seconds = time.perf_counter() - begin
         process.kill()
     return seconds
 
 
 def bench_start(bench):
-    trainer = bench.trainer
-    trainer.out_dir.mkdir(exist_ok=True)
-    checkpoint.save(trainer.out_dir / "best.pt", trainer.snapshot())
-    sample = [sys.executable, str(ROOT / "sample.py"), "--out_dir", str(trainer.out_dir), "--prompt"]
-    torch_alone = statistics.median(
-        seconds_until(b"x", [sys.executable, "-c", "import torch; print('x')"], ROOT) for _ in range(3)
-    )
-    # the prompt is printed with the first token
-    first_token = statistics.median(seconds_until(b"Once", [*sample, "Once"], ROOT) for _ in range(3))
-    yield "sample.py to its first token, s (reference: import torch)", first_token, torch_alone
-    options = {name: getattr(bench.config, name) for name, origin in bench.origins.items() if origin != "default"}
-    options |= {
-        "max_iters": 1,
-        "warmup_iters": 1,
-        "lr_decay_iters": 0,
-        "eval_iters": 1,
-        "out_dir": bench.folder / "start",
-    }
+    run = bench.folder / "run"
+    run.mkdir()
+    contents = resume.model_contents(bench.setup.model, bench.config, TrainState(), bench.corpus, "scratch")
+    checkpoint.save_checkpoint(run / "best.pt", contents)
+    sample = [sys.executable, str(ROOT / "sample.py"), "--out_dir", str(run), "--prompt", "Once"]
+    import_torch = [sys.executable, "-c", "import torch; print('x')"]
+    torch_alone = statistics.median(seconds_until(b"x", import_torch, ROOT) for _ in range(3))
+    first_token = statistics.median(seconds_until(b"Once", sample, ROOT) for _ in range(3))
+    yield Figure("sample.py to its first token, s (plain: import torch)", first_token, torch_alone)
+    options = {name: getattr(bench.config, name) for name, source in bench.set_by.items() if source != "default"}
+    options |= {"max_iters": 1, "warmup_iters": 1, "lr_decay_iters": 0, "eval_iters": 1, "out_dir": run / "start"}
     train = [sys.executable, str(ROOT / "train.py"), *(f"--{name}={value}" for name, value in options.items())]
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(bench.folder / "another cache")
-    yield "train.py ready for its first step, compiled, s", seconds_until(b"\nstep ", train, Path.cwd()), None
+    yield Figure("train.py to its first step, compiled, s", seconds_until(b"\nstep ", train, Path.cwd()))
 
+
+# -- the table --------------------------------------------------------------------------------------------------------
 
 STAGES = {
     "prepare": bench_prepare,
@@ -345,45 +270,52 @@ def number(value):
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def main():
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(f"{__doc__}\n{configuration.help_text()}")
-        return
+def table_line(stage, figure):
+    ratios = [value and figure.value / value for value in (figure.plain, figure.tuned)]
+    cells = [number(figure.plain), number(ratios[0]), number(figure.tuned), number(ratios[1])]
+    return f"{stage:8}{figure.what:47}{number(figure.value):>10} {cells[0]:>10}{cells[1]:>6}{cells[2]:>11}{cells[3]:>6}"
+
+
+def read_arguments(arguments):
+    """(stages, as_json, config, set_by) of the command line. Raises UserError."""
     stages = [argument for argument in arguments if argument in STAGES] or list(STAGES)
-    as_json = "--json" in arguments
-    first = arguments[0] if arguments else "--"
-    if not first.startswith("--") and not first.endswith(".py") and first not in STAGES:
-        raise UserError(f"no stage {first}{configuration.nearest(first, STAGES)}; there are {', '.join(STAGES)}")
-    path, chosen = configuration.read_command_line([a for a in arguments if a not in STAGES and a != "--json"])
-    layers = [(path, configuration.read_file(path))] if path else []
-    config, origins = configuration.combine(*layers, ("command line", chosen))
+    for first in arguments[:1]:
+        if not first.startswith("--") and not first.endswith(".py") and first not in STAGES:
+            raise UserError(f"no stage {first}{did_you_mean(first, STAGES)}; there are {', '.join(STAGES)}")
+    path, given = parse_command_line([a for a in arguments if a not in STAGES and a != "--json"])
+    layers = [(path, read_config_file(path))] if path else []
+    config, set_by = merge_config(*layers, ("command line", given))
     if config.init_from != "scratch" or config.eval_only:
         raise UserError("bench.py measures a new model: leave init_from and eval_only out")
     config.check()
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UserError("bench.py measures one process: start it without torchrun")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and stages != ["train"]:
+        raise UserError("under torchrun bench.py measures one stage: give `train`")
+    return stages, "--json" in arguments, config, set_by
+
+
+def main():
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        names = ", ".join(name for name in OPTIONS if name not in ("init_from", "eval_only"))
+        print(f"{__doc__}\noptions:\n  --json   a line of JSON for each figure\n  train.py's: {names}")
+        return
+    stages, as_json, config, set_by = read_arguments(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/cache"  # compiling is measured, so nothing may be there yet
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = f"{folder}/cache"  # an empty cache: compiling is measured
         with contextlib.redirect_stdout(sys.stderr):
-            bench = Bench(config, origins, Path(folder))
-            device = devices.describe(bench.trainer.device)
-            precision = devices.dtype_name(bench.trainer.dtype)
-        if not as_json:
+            bench = Bench(config, set_by, Path(folder))
+        device, precision, group = devices.describe(bench.device), devices.dtype_name(bench.dtype), bench.setup.group
+        if not as_json and group.is_main:
             print(f"{device}, {precision}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
-            print(f"{'':9}{'':58}{'here':>12}{'reference':>12}{'ratio':>8}")
+            print(f"{'':55}{'here':>10} {'plain':>10}{'ratio':>6}{'tuned':>11}{'ratio':>6}")
         for stage in stages:
             with contextlib.redirect_stdout(sys.stderr):
                 figures = list(STAGES[stage](bench))
-            for what, value, reference in figures:
-                ratio = value / reference if reference else None
-                if as_json:
-                    where = {"device": device, "dtype": precision, "torch": torch.__version__}
-                    figure = {"stage": stage, "what": what, "value": value, "reference": reference, "ratio": ratio}
-                    print(json.dumps(figure | where), flush=True)
-                else:
-                    print(f"{stage:9}{what:58}{number(value):>12}{number(reference):>12}{number(ratio):>8}", flush=True)
+            for figure in figures if group.is_main else []:
+                where = {"device": device, "dtype": precision, "torch": torch.__version__}
+                row = {"stage": stage, **figure._asdict(), **where}
+                print(json.dumps(row) if as_json else table_line(stage, figure), flush=True)
+        group.close()
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

@@ -1,13 +1,13 @@
 """Tell a story with a trained model.
 
     python sample.py --prompt "Once upon a time"                     from the newest run under out/
-    python sample.py --out_dir out/tinystories --num_samples 3       three stories that open as they like
+    python sample.py --out_dir out/tinystories --num_samples 3       three stories with openings of the model's choice
     echo "Tom had a red kite." | python sample.py --prompt -         the prompt from standard input
-    python sample.py --interactive                                   a line a prompt, a story each, until Ctrl-D
+    python sample.py --interactive                                   a prompt a line, a story each, until Ctrl-D
 
-The story appears as it is written and ends where the model ends it. Standard output holds the stories, a line of
-dashes between them, and nothing else; what is said about them goes to standard error. With --interactive Ctrl-C ends
-a story and not the program, and an empty line lets the model open a story of its own.
+The story appears as the model writes it, and ends where the model ends it. Standard output holds the stories, with a
+line of dashes between them, and nothing else; everything about them goes to standard error. With --interactive, Ctrl-C
+ends a story and not the program, and an empty line is an empty prompt.
 """
 
 import codecs
@@ -19,27 +19,26 @@ import time
 
 import torch
 
-import checkpoint
-import devices
-import tokenizer
-from configuration import OptionParser, UserError, check_drawing, drawing_options, run
+from slm import checkpoint, devices, tokenizer
+from slm.errors import UserError, run_script
+from slm.options import OptionParser, add_sampling_options, sampling_arguments
 
 SEPARATOR = "-" * 15
 
 
-class Printer:
-    """Prints stories in order while all of them are being written at once: whole characters, as soon as they stand."""
+class StoryPrinter:
+    """Prints stories one after another while the model writes all of them at once, in whole characters."""
 
     def __init__(self, encoding, prompt, count):
         self.encoding = encoding
         self.decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(count)]
-        self.texts = [prompt] * count  # what waits to be printed
+        self.texts = [prompt] * count  # not printed yet
         self.ended = [False] * count
         self.current = 0
 
-    def add(self, step):
+    def add(self, new_tokens):
         """Take each story's new token, None where it has ended."""
-        for i, token in enumerate(step):
+        for i, token in enumerate(new_tokens):
             if token is None or token == self.encoding.eot_token:
                 self.ended[i] = True
             else:
@@ -64,6 +63,7 @@ class Printer:
 
 
 def read_prompt(prompt):
+    """The prompt; "-" is all of standard input. Raises UserError where that is not UTF-8."""
     if prompt != "-":
         return prompt
     try:
@@ -72,43 +72,43 @@ def read_prompt(prompt):
         raise UserError("the prompt on standard input is not UTF-8") from error
 
 
-def tell(model, encoding, prompt, options, generator):
-    """Print the stories that begin with `prompt` as they are written; a KeyboardInterrupt leaves their text whole."""
+def tell_stories(model, encoding, prompt, options, generator):
+    """Print stories that begin with `prompt` as the model writes them. A KeyboardInterrupt leaves whole characters."""
     tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]  # every story follows an end-of-text
+    if prompt != prompt.rstrip(" "):
+        print("warning: the prompt ends in a space, and words bring theirs along: leave it out", file=sys.stderr)
     if len(tokens) > model.config.block_size:
         print(
-            f"warning: the prompt has {len(tokens) - 1} tokens, the context {model.config.block_size}:"
-            " the model sees the end of it",
+            f"warning: the prompt has {len(tokens) - 1} tokens and the context {model.config.block_size}: the model"
+            " sees the end of it",
             file=sys.stderr,
         )
-    printer = Printer(encoding, prompt, options.num_samples)
+    printer = StoryPrinter(encoding, prompt, options.num_samples)
     start, count = time.perf_counter(), 0
     try:
-        for step in model.stream(
+        for new_tokens in model.stream(
             [tokens] * options.num_samples,
             options.max_new_tokens,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
             stop_token=encoding.eot_token,
             generator=generator,
+            **sampling_arguments(options),
         ):
-            count += sum(token is not None for token in step)
-            printer.add(step)
+            count += sum(token is not None for token in new_tokens)
+            printer.add(new_tokens)
     finally:
         printer.finish()
     print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
 
 
-def converse(answer):
-    """Call `answer` with each line of standard input until it ends; Ctrl-C ends the answer in hand and asks again."""
+def for_each_prompt(answer):
+    """Call `answer` with each line of standard input. Ctrl-C ends an answer, and the next line follows."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - importing it gives `input` history and editing; Windows has its own
     if not sys.stdin:
-        raise UserError("--interactive reads its prompts from standard input, which is closed")
+        raise UserError("--interactive reads prompts from standard input, which is closed")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not sys.stdin.isatty():
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # whatever the locale makes of a pipe
+        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # in any locale
     for number in itertools.count():
         try:
             prompt = input("> " if terminal else "")
@@ -125,35 +125,32 @@ def converse(answer):
 
 def main():
     parser = OptionParser(__doc__)
-    parser.option("--prompt", "", "how the story begins; empty: as the model likes; -: read it from standard input")
-    parser.option("--interactive", False, "ask for prompts, a line each, until the input ends (Ctrl-D)")
-    parser.option("--out_dir", None, "the run, a checkpoint, an exported folder or gpt2 (default: newest under out/)")
-    drawing_options(parser, num_samples=1, top_k=200, seed=None)
+    parser.option("--prompt", "", "start of the story; empty: the model's choice; -: read it from standard input")
+    parser.option("--interactive", False, "read prompts, a line each, until the input ends (Ctrl-D)")
+    parser.option("--out_dir", None, "a run, a checkpoint, a Hugging Face folder, a GPT-2 of the hub (default: newest)")
+    add_sampling_options(parser)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
     options = parser.parse()
-    check_drawing(options)
+    sampling_arguments(options)  # raises for bad values
     if options.interactive and options.prompt:
-        raise UserError("--interactive asks for prompts itself: leave --prompt out")
+        raise UserError("--interactive reads prompts itself: leave --prompt out")
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
 
-    path = checkpoint.find(options.out_dir or checkpoint.newest_run())
-    saved = checkpoint.load(path)
-    model = checkpoint.build_model(saved).to(device, dtype)
-    encoding = tokenizer.from_text(saved["tokenizer"])
+    path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
+    loaded = checkpoint.load_checkpoint(path)
+    model = checkpoint.build_model(loaded).to(device, dtype)
+    encoding = tokenizer.from_text(loaded["tokenizer"])
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     generator = torch.Generator(device).manual_seed(seed)
-    print(f"{path}, step {saved['step']:,}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
-
-    def answer(prompt):
-        tell(model, encoding, prompt, options, generator)
+    print(f"{path}, step {loaded['step']:,}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
 
     if options.interactive:
-        converse(answer)
+        for_each_prompt(lambda prompt: tell_stories(model, encoding, prompt, options, generator))
     else:
-        answer(read_prompt(options.prompt))
+        tell_stories(model, encoding, read_prompt(options.prompt), options, generator)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

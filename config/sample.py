@@ -1,9 +1,9 @@
-"""The embedded sample on a laptop: no GPU, no network, three to five minutes of training on two CPU cores.
+"""The sample on a laptop: no GPU, no network, three to five minutes of training on two CPU cores.
 
     python prepare.py --dataset sample && python train.py config/sample.py
 
-Small, because a CPU is slow; narrow models learn sooner with larger initial weights than GPT-2's; and a context that
-holds a whole story lets the model look up who the story is about.
+The model is small because a CPU is slow. Narrow models learn sooner with larger initial weights than GPT-2's. The
+context holds a whole story, so the model can look up who the story is about.
 """
 
 dataset = "sample"

@@ -1,24 +1,24 @@
-"""A larger model for a day of one consumer GPU, of the size of the paper's 28 M and 33 M models: six epochs.
+"""A larger model for a day of one consumer GPU, the size of the paper's 28 M and 33 M models: six epochs.
 
     python prepare.py --vocab_size 8192 --name tinystories_8k
     python train.py config/tinystories_30m.py
 
-2.8 G tokens of 202 MFLOP each: at 40 % of a GPU's peak, which is an estimate, 15 hours of an RTX 3060, 2.5 of an
-RTX 4090, half an hour of an H100. It has not been run: the values are those of config/tinystories_8k.py, with twice
-the batch for four times the tokens, and a rate that is lower as the model is wider, 2e-3 x 384 / 512.
+It trains on 2.8 G tokens of 202 MFLOP each. At 40 % of a GPU's peak, an estimate, that is 15 hours of an RTX 3060, 2.5
+of an RTX 4090, half an hour of an H100. Nobody has run it yet. The values are those of config/tinystories_8k.py with
+two changes: twice the batch for four times the tokens, and a lower learning rate for a wider model, 2e-3 x 384 / 512.
 """
 
 dataset = "tinystories_8k"
 out_dir = "out/tinystories_30m"
 
-# the model: 29.7 M parameters, 4.2 M of them the embedding; its context holds nearly every story
+# 29.7 M parameters, 4.2 M of them the embedding; nearly every story fits into the context
 block_size = 512
 n_layer = 8
 n_head = 8
 n_embd = 512
 dropout = 0.0
 
-# 32 x 8 sequences of 512 tokens make one optimizer step: 131,072 tokens
+# one optimizer step: 32 x 8 sequences of 512 tokens, 131,072 tokens
 batch_size = 32
 gradient_accumulation_steps = 8
 

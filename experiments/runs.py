@@ -1,14 +1,14 @@
 """Train recipes one after another, and keep what each reached in experiments/runs.csv and runs.png.
 
     python -m experiments.runs experiments/recipes.txt     a line a run: what it is, a colon, and train.py's arguments
-    python -m experiments.runs                             only draw the plot anew
+    python -m experiments.runs                             only draw the plot again
 
     rate 1e-3: config/tinystories_8k.py --learning_rate=1e-3 --max_iters=2000
     rate 2e-3: config/tinystories_8k.py --learning_rate=2e-3 --max_iters=2000
 
-A run's line is added to the table when it has ended; its checkpoints stay if its arguments name an --out_dir. Bits per
-byte are those of the last validation and of the best one, seconds those of training, with compiling beside them;
-options are all that differ from train.py's defaults, so that a line says what it was when a recipe has changed.
+A run that ends adds its line to the table; its checkpoints stay if its arguments name an --out_dir. Bits per byte are
+those of the last validation and of the best one; seconds are those of training, with compiling beside them. A line
+lists every option that differs from train.py's defaults, so it stays true when a recipe changes.
 """
 
 import csv
@@ -20,25 +20,33 @@ import tempfile
 import time
 from pathlib import Path
 
-from configuration import OPTIONS, ROOT, OptionParser, UserError, read_command_line, run
-from records import read_log, replacing
+from slm.config import OPTIONS, parse_command_line
+from slm.errors import UserError, run_script
+from slm.files import ROOT, atomic_write
+from slm.options import OptionParser
+from slm.run_folder import read_log
 
 TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
 FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,options,corpus_tokens,device,torch,commit,date"
 FIELDS = FIELDS.split(",")
-# options that are not told: the seed has a column of its own, and the others change nothing that is learned
-UNTOLD = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
+PANEL_TITLES = {
+    "8k": "many passes over a hundredth of TinyStories, vocabulary 8,192",
+    "50k": "many passes, GPT-2's vocabulary of 50,257",
+    "once": "a pass and a half over the hundredth, vocabulary 8,192",
+}
+# options that the table does not list: the seed has its column, and the others change nothing that is learned
+NOT_LISTED = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
 
 
 def read_runs(path):
-    """[(what, arguments)] of a file of runs; empty lines and those that open with # are left out."""
+    """[(what, arguments)] of a file of runs; empty lines and those that begin with # are comments."""
     runs = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             what, _, arguments = line.partition(":")
             try:
                 runs.append((what.strip(), shlex.split(arguments)))
-                read_command_line(runs[-1][1])
+                parse_command_line(runs[-1][1])
             except (ValueError, UserError) as error:
                 raise UserError(f"{path}, line {number}: {error}") from error
             if not what.strip() or not runs[-1][1]:
@@ -46,22 +54,22 @@ def read_runs(path):
     return runs
 
 
-def told(options):
-    """{name: value} as train.py's arguments, the defaults left out."""
+def as_arguments(options):
+    """{name: value} as train.py's arguments, without the defaults."""
     return shlex.join(f"--{name}={value}" for name, value in options.items() if value != OPTIONS[name].default)
 
 
 def train(what, arguments):
-    """The line of the table for one run of train.py; None where it failed, which it then has said itself."""
+    """Train; the line of the table, or None where train.py failed and printed why."""
     with tempfile.TemporaryDirectory() as folder:
-        out_dir = Path(read_command_line(arguments)[1].get("out_dir", f"{folder}/run"))
+        out_dir = Path(parse_command_line(arguments)[1].get("out_dir", f"{folder}/run"))
         command = [sys.executable, str(ROOT / "train.py"), *arguments, f"--out_dir={out_dir}", "--sample_prompt="]
         print(f"\n{what}: {shlex.join(arguments)}", flush=True)
         if subprocess.run(command).returncode:
             return None
         described = json.loads((out_dir / "config.json").read_text())
         rows = [row for row in read_log(out_dir / "log.csv") if row["val_bpb"]]
-    options = {name: option["value"] for name, option in described["options"].items() if name not in UNTOLD}
+    options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     return {
         "what": what,
         **{name: rows[-1][name] for name in ("val_bpb", "val_loss", "tokens")},
@@ -69,7 +77,7 @@ def train(what, arguments):
         "seconds": round(float(rows[-1]["seconds"]), 1),
         "compiling": described["seconds_to_settle"],
         "seed": described["options"]["seed"]["value"],
-        "options": told(options),
+        "options": as_arguments(options),
         "corpus_tokens": described["corpus"]["splits"]["train"]["tokens"],
         "device": described["device"],
         "torch": described["versions"]["torch"],
@@ -101,22 +109,22 @@ def draw(rows):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    kinds = {}
+    panels = {word: [] for word in PANEL_TITLES if any(row["what"].split()[0] == word for row in rows)}
     for row in sorted(rows, key=lambda row: float(row["val_bpb"]), reverse=True):
-        kinds.setdefault(row["what"].split()[0], []).append(row)
-    counts = [len({row["what"] for row in kind}) for kind in kinds.values()]
-    figure, panels = pyplot.subplots(
-        len(kinds), squeeze=False, figsize=(9, 1.5 + 0.26 * sum(counts)), height_ratios=[1 + count for count in counts]
+        panels.setdefault(row["what"].split()[0], []).append(row)
+    counts = [len({row["what"] for row in panel}) for panel in panels.values()]
+    figure, all_axes = pyplot.subplots(
+        len(panels), squeeze=False, figsize=(9, 2 + 0.28 * sum(counts)), height_ratios=[1 + count for count in counts]
     )
-    for axes, kind in zip(panels[:, 0], kinds.values(), strict=True):
-        labels = {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in kind}  # seeds share one
-        axes.plot([float(row["val_bpb"]) for row in kind], [labels[row["what"]] for row in kind], "o", markersize=4)
+    for axes, (word, panel) in zip(all_axes[:, 0], panels.items(), strict=True):
+        labels = {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in panel}  # seeds share one
+        axes.plot([float(row["val_bpb"]) for row in panel], [labels[row["what"]] for row in panel], "o", markersize=4)
+        axes.set_title(PANEL_TITLES.get(word, word), fontsize=10, loc="left")
         axes.margins(y=0.6 / len(labels))
         axes.grid(alpha=0.3)
-    panels[-1, 0].set_xlabel("validation, bits per byte of text")
-    figure.suptitle("what each run reached, and its seconds of training")
+    all_axes[-1, 0].set_xlabel("bits per byte of validation text (in brackets: seconds of training)")
     figure.tight_layout()
-    with replacing(PLOT) as file:
+    with atomic_write(PLOT) as file:
         figure.savefig(file, dpi=120, format="png")
     pyplot.close(figure)
 
@@ -139,4 +147,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run(main)
+    run_script(main)

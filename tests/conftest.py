@@ -1,13 +1,16 @@
 """What the tests share: a folder to work in, the scripts as a user runs them, and a small corpus and run to look at."""
 
 import contextlib
+import csv
 import io
 import json
 import os
 import runpy
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,15 +31,20 @@ SMALL_RUN = [
     "--sample_prompt=",
     "--device=cpu",
 ]
+PATIENCE = 120  # seconds that a test waits for another process: two cores may be busy
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+# -- scripts ----------------------------------------------------------------------------------------------------------
 
 
 def call(script, *arguments, stdin=""):
     """Run a script in this process, as `python SCRIPT ARGUMENTS` would: (status, out, err).
 
-    In this process, because starting Python and PyTorch anew takes seconds.
+    In this process, because another one takes seconds to import PyTorch.
     """
     out, err, status = io.StringIO(), io.StringIO(), 0
-    before = sys.argv, sys.stdin, {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = sys.argv, sys.stdin, {number: signal.getsignal(number) for number in SIGNALS}
     sys.argv, sys.stdin = [str(ROOT / script), *map(str, arguments)], io.TextIOWrapper(io.BytesIO(stdin.encode()))
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -51,18 +59,73 @@ def call(script, *arguments, stdin=""):
 
 
 def start(script, *arguments, cwd, **options):
-    """Start a script as a process of its own, its output in pipes."""
-    command = [sys.executable, str(ROOT / script), *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(), **options
-    )
+    """Start a script as another process, its output in pipes. It ends with the test at the latest."""
+    return start_command([sys.executable, str(ROOT / script), *map(str, arguments)], cwd=cwd, **options)
+
+
+def start_command(command, cwd, **options):
+    """Start a command as `start` does."""
+    if os.name == "posix":
+        # a background job of a shell script ignores SIGINT, and so would what it starts
+        options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()} | options
+    STARTED.append(subprocess.Popen(command, cwd=cwd, **options))
+    return STARTED[-1]
+
+
+STARTED = []
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test():
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.terminate()  # torchrun ends what it started
+        try:
+            process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate(timeout=10)
+
+
+def torchrun_command(*arguments, processes=2):
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+    return [*launcher, *map(str, arguments)]
 
 
 def environment(**more):
-    """The environment of a process of its own: as many threads as in this one, so that it rounds the same."""
+    """The environment of another process: as many threads as in this one, so that it rounds the same."""
     import torch
 
     return os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())} | more
+
+
+def wait_until(condition, process=None, seconds=PATIENCE):
+    """Wait until `condition()` is true; fail where `process` ends before, or after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < end, f"waited {seconds} seconds for nothing"
+        time.sleep(0.01)
+
+
+class Output:
+    """What another process writes to a pipe or a terminal, read as it comes."""
+
+    def __init__(self, descriptor):
+        self.descriptor, self.text = descriptor, ""
+
+    def wait_for(self, text, seconds=PATIENCE):
+        """Read until `text`, which is then gone with all before it."""
+        end = time.monotonic() + seconds
+        while text not in self.text:
+            ready = select.select([self.descriptor], [], [], max(0, end - time.monotonic()))[0]
+            assert ready, f"{text!r} never came: {self.text[-500:]!r}"
+            more = os.read(self.descriptor, 1000)
+            assert more, f"the output ended without {text!r}: {self.text[-500:]!r}"
+            self.text += more.decode(errors="replace")
+        self.text = self.text.split(text, 1)[1]
 
 
 def assert_mistake(result, *words):
@@ -72,6 +135,9 @@ def assert_mistake(result, *words):
     assert len(lines) == 1, result.err
     for word in words:
         assert word in lines[0], lines[0]
+
+
+# -- a corpus and a run -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="session")
@@ -98,5 +164,28 @@ def here(workshop, tmp_path, monkeypatch):
     return tmp_path
 
 
+def small_config(*arguments):
+    """(TrainConfig, what set its options) of SMALL_RUN and more of train.py's arguments."""
+    from slm.config import merge_config, parse_command_line
+
+    return merge_config(("a test", parse_command_line([*SMALL_RUN, *arguments])[1]))
+
+
 def read_meta(folder):
     return json.loads((Path(folder) / "meta.json").read_text())
+
+
+def log_of(folder):
+    """The lines of a run's log.csv, as dicts of text."""
+    with open(Path(folder) / "log.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_clock(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def same_tensors(one, other):
+    import torch
+
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
-from configuration import combine, read_command_line, read_file
 from experiments import report, runs
+from slm.config import merge_config, parse_command_line, read_config_file
 
 
 @pytest.fixture
@@ -95,11 +95,11 @@ def test_recipes_say_how_the_table_was_made(monkeypatch):
     monkeypatch.chdir(ROOT)
     listed = []
     for what, arguments in runs.read_runs("experiments/recipes.txt"):
-        path, chosen = read_command_line(arguments)
-        config, _ = combine(("file", read_file(path)), ("line", chosen))
+        path, chosen = parse_command_line(arguments)
+        config, _ = merge_config(("file", read_config_file(path)), ("line", chosen))
         config.check()
-        options = {name: value for name, value in vars(config).items() if name not in runs.UNTOLD}
-        listed.append((what, str(config.seed), runs.told(options)))
+        options = {name: value for name, value in vars(config).items() if name not in runs.NOT_LISTED}
+        listed.append((what, str(config.seed), runs.as_arguments(options)))
     assert set(listed) <= {(row["what"], row["seed"], row["options"]) for row in runs.read_table()}
 
 

@@ -1,28 +1,28 @@
-"""export.py and the way back: Hugging Face folders, GGUF, nanoGPT checkpoints, GPT-2 from the hub."""
+"""export.py: what transformers and llama.cpp's reader make of a folder, the model card, mistakes, and the way back."""
 
 import json
+import os
 import random
 import shutil
+import subprocess
 import sys
-from dataclasses import asdict
 from types import SimpleNamespace
 
 import gguf
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import transformers
 import yaml
-from conftest import ROOT, assert_mistake, call
-from safetensors.torch import load_file, save_file
-from test_prepare import HARD_TEXTS
-from test_train import Harm
+from conftest import ROOT, assert_mistake, call, environment
+from safetensors.torch import load_file
+from test_checkpoint import contents_of, lively_model, save_run, small_encoding
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import checkpoint
-import export
-import tokenizer
-from model import GPT, GPTConfig
+import model as model_module
+from slm import checkpoint, gpt2, hub, tokenizer
+from slm.model_card import model_card
 
 FILES = {
     "config.json",
@@ -32,46 +32,38 @@ FILES = {
     "tokenizer_config.json",
     "README.md",
 }
+HARD_TEXTS = [
+    "",
+    " ",
+    "don't DON'T we'll I'm you've they're he'd 'tis",
+    "\n" * 70 + " " * 300 + "x" * 3000 + "!" * 300,
+    "\u0000\x7f\x80 \ufeff\u2028end\u180e \u202etfel e\u0301",
+    "tabs\t\tand\n\n\n\nnewlines   and      spaces  \r\n end ",
+    "日本語のお話。 한국어 이야기 русская сказка العربية हिन्दी বাংলা ខ្មែរ",
+    "Ünïcödé, naïve café — “quotes” … 🦊🐰👩‍👩‍👧 1234567890 3.14159",
+]
 PROMPTS = ["Tom", "", " It's 🦊 \n"]
-# a model that fine-tunes: the options of a run whose shape is the checkpoint's
+# fine-tuning for one step: the options of a run whose shape is the checkpoint's
 FINE_TUNING = ["--dataset=small", "--batch_size=4", "--gradient_accumulation_steps=1", "--warmup_iters=0"]
 FINE_TUNING += ["--max_iters=1", "--sample_prompt=", "--device=cpu"]
 
 
-def lively_model(vocab_size, **changes):
-    """A small model whose weights, biases among them, are large enough that everything it is given matters."""
-    torch.manual_seed(1)
-    shape = {"block_size": 32, "n_layer": 2, "n_head": 2, "n_embd": 32, "dropout": 0.0, "init_std": 0.2} | changes
-    model = GPT(GPTConfig(vocab_size, **shape))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.dim() == 1:
-                parameter.normal_(mean=float(name.endswith("weight")), std=0.2)
-    return model.eval()
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to work in, with the run `run`."""
+    monkeypatch.chdir(tmp_path)
+    save_run(tmp_path / "run/best.pt")
+    return tmp_path
 
 
-def save_as_run(model, encoding, path):
-    shape = {name: asdict(model.config)[name] for name in ("n_layer", "n_head", "n_embd", "block_size", "bias")}
-    contents = {
-        "model": model.state_dict(),
-        "model_config": asdict(model.config),
-        "config": shape,
-        "tokenizer": tokenizer.to_text(encoding),
-        "step": 7,
-    }
-    path.parent.mkdir(parents=True)
-    checkpoint.save(path, contents)
-
-
-@pytest.fixture(scope="module", params=["pruned", "whole", "no bias"])
+@pytest.fixture(scope="module", params=["500 tokens", "GPT-2's tokens", "no bias"])
 def exported(request, tmp_path_factory):
-    """A run and what export.py made of it: .model, .encoding, .run, .folder. The whole vocabulary, or one of 500."""
+    """A run and what export.py made of it: .model, .encoding, .run, .folder."""
     root = tmp_path_factory.mktemp("export")
-    encoding = tokenizer.gpt2()
-    if request.param != "whole":  # 500, which is padded to 512
-        encoding = tokenizer.prune(encoding, -np.arange(encoding.n_vocab), 500)
+    encoding = tokenizer.gpt2() if request.param == "GPT-2's tokens" else small_encoding()
     model = lively_model(encoding.n_vocab, bias=request.param != "no bias")
-    save_as_run(model, encoding, root / "run/best.pt")
+    (root / "run").mkdir()
+    checkpoint.save_checkpoint(root / "run/best.pt", contents_of(model, encoding))
     result = call("export.py", root / "run", root / "made/folder", "--gguf")
     assert result.status == 0, result.err
     assert "made/folder" in result.out
@@ -79,7 +71,7 @@ def exported(request, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pretrained(workshop, tmp_path_factory):
+def small_folder(workshop, tmp_path_factory):
     """The workshop's run as a Hugging Face folder."""
     folder = tmp_path_factory.mktemp("export") / "small"
     assert call("export.py", workshop.path / "out/small", folder).status == 0
@@ -96,14 +88,15 @@ def test_the_folder(exported):
     tensors = load_file(exported.folder / "model.safetensors")
     assert tensors["transformer.wte.weight"].shape == (size, 32), "the padding has travelled"
     assert "lm_head.weight" not in tensors
-    config = json.loads((exported.folder / "config.json").read_text())
-    assert (config["vocab_size"], config["n_positions"], config["n_ctx"]) == (size, 32, 32)
-    assert config["bos_token_id"] == config["eos_token_id"] == size - 1 and shape.padded_vocab_size > size
+    assert checkpoint.load_checkpoint(exported.folder)["tokenizer"] == tokenizer.to_text(exported.encoding)
+    config = transformers.AutoConfig.from_pretrained(exported.folder)
+    assert (config.vocab_size, config.n_positions, config.n_ctx) == (size, 32, 32)
+    assert config.bos_token_id == config.eos_token_id == size - 1 and shape.padded_vocab_size > size
 
 
 def test_logits_are_ours(exported):
     theirs = AutoModelForCausalLM.from_pretrained(exported.folder)
-    assert type(theirs) is transformers.GPT2LMHeadModel
+    assert type(theirs) is transformers.GPT2LMHeadModel and theirs.dtype == torch.float32
     idx = torch.randint(exported.encoding.n_vocab, (3, 32), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected, logits = exported.model(idx, idx)[0], theirs(idx).logits
@@ -111,18 +104,15 @@ def test_logits_are_ours(exported):
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
 
 
-def test_tokens_are_ours(exported, workshop):
+def test_tokens_are_ours(exported):
+    from data.sample_stories import stories
+
     fast, encoding = AutoTokenizer.from_pretrained(exported.folder), exported.encoding
     generator = random.Random(0)
     pool = " \n\t\r'\"abcdefgstremlvSTREMLV0123.,!?<|>\u00a0\u3000\u0301\u200d\x85\x1c🦊日ßю"
     noise = ["".join(generator.choices(pool, k=generator.randint(1, 60))) for _ in range(2000)]
-    odd = [
-        "don't DON'T we'll I'm you've they're he'd 'tis",
-        "\n" * 70 + " " * 300 + "x",
-        "\u0000 \ufeff\u2028end\u180e",
-    ]
-    story = (workshop.path / "small.txt").read_text()[:20_000].replace(tokenizer.ENDOFTEXT, "")
-    for text in [text for text in HARD_TEXTS if tokenizer.ENDOFTEXT not in text] + odd + noise + [story]:
+    story = "\n\n".join(stories(30))
+    for text in [*HARD_TEXTS, *noise, story]:
         ids = encoding.encode_ordinary(text)
         assert fast(text, add_special_tokens=False)["input_ids"] == ids, ascii(text)
         assert fast(text)["input_ids"] == [encoding.eot_token, *ids], "what sample.py gives the model"
@@ -141,9 +131,9 @@ def test_end_of_text_in_a_text_is_the_token(exported):
 
 
 def test_greedy_stories_are_ours(exported):
-    """From transformers' own objects, from its pipeline, and from sample.py reading the folder itself."""
+    """From transformers' own objects, from its pipeline, and from sample.py, which reads the folder."""
     theirs, fast = AutoModelForCausalLM.from_pretrained(exported.folder), AutoTokenizer.from_pretrained(exported.folder)
-    tell = transformers.pipeline("text-generation", model=theirs, tokenizer=fast)
+    write = transformers.pipeline("text-generation", model=theirs, tokenizer=fast)
     stop, stories = exported.encoding.eot_token, set()
     for prompt in PROMPTS:
         ids = [stop, *exported.encoding.encode_ordinary(prompt)]
@@ -152,22 +142,23 @@ def test_greedy_stories_are_ours(exported):
         assert made[: len(ids) + len(story)] == ids + story
         assert set(made[len(ids) + len(story) :]) <= {stop} and len(made) <= 32
         text = exported.encoding.decode(ids[1:] + story)
-        assert tell(prompt, do_sample=False)[0]["generated_text"] == text
+        assert write(prompt, do_sample=False)[0]["generated_text"] == text
         stories.add(text)
     assert len(stories) == len(PROMPTS)
-    together = tell(PROMPTS, batch_size=len(PROMPTS), do_sample=False, max_new_tokens=8)
+    together = write(PROMPTS, batch_size=len(PROMPTS), do_sample=False, max_new_tokens=8)
     assert [story["generated_text"] for (story,) in together] == [
-        tell(prompt, do_sample=False, max_new_tokens=8)[0]["generated_text"] for prompt in PROMPTS
+        write(prompt, do_sample=False, max_new_tokens=8)[0]["generated_text"] for prompt in PROMPTS
     ]
     options = ["--temperature", "0", "--max_new_tokens", str(32 - len(ids))]
     assert call("sample.py", "--out_dir", exported.folder, "--prompt", prompt, *options).out == text + "\n"
-    assert len(tell("Once")[0]["generated_text"]) > 4, "the pipeline's own options end inside the context"
+    assert len(write("Once")[0]["generated_text"]) > 4, "the pipeline's own options end inside the context"
 
 
 def test_gguf(exported):
     """What llama.cpp reads: every parameter, the vocabulary in order, and the merges, under its names."""
     reader = gguf.GGUFReader(exported.folder / "model.gguf")
     fields = {name: field.contents() for name, field in reader.fields.items()}
+    assert fields["general.name"] == exported.folder.name
     assert (fields["general.architecture"], fields["tokenizer.ggml.pre"]) == ("gpt2", "gpt-2")
     assert (fields["gpt2.context_length"], fields["gpt2.attention.head_count"]) == (32, 2)
     assert fields["tokenizer.ggml.add_bos_token"]
@@ -185,14 +176,95 @@ def test_gguf(exported):
     assert len(tensors) == (0 if exported.model.config.bias else 13)
 
 
+# -- a model.py that its owner has changed is not GPT-2
+
+
+def change_function(name, function):
+    """A change of one function of torch.nn.functional, in model.py alone."""
+    return lambda patch: patch.setattr(model_module, "F", SimpleNamespace(**(vars(F) | {name: function})))
+
+
+def scaled_otherwise(q, k, v, **options):
+    return F.scaled_dot_product_attention(1.01 * q, k, v, **options)
+
+
+def without_causal_mask(q, k, v, is_causal=False, **options):
+    return F.scaled_dot_product_attention(q, k, v, **options)
+
+
+class Untied(model_module.GPT):
+    def __init__(self, config):
+        super().__init__(config)
+        self.lm_head.weight = torch.nn.Parameter(self.lm_head.weight.detach().clone())
+
+
+CHANGES = {
+    "ReLU": change_function("gelu", lambda x, approximate: F.relu(x)),
+    "the exact GELU": change_function("gelu", lambda x, approximate: F.gelu(x)),
+    "scores scaled otherwise": change_function("scaled_dot_product_attention", scaled_otherwise),
+    "no causal mask": change_function("scaled_dot_product_attention", without_causal_mask),
+    "an untied head": lambda patch: patch.setattr(checkpoint, "GPT", Untied),
+}
+
+
+@pytest.mark.parametrize("target", ["made", "page.html"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_model_is_not_exported(folder, change, target):
+    with pytest.MonkeyPatch.context() as patch:
+        CHANGES[change](patch)
+        assert_mistake(call("export.py", "run", target), "model.py", "GPT-2")
+    assert {path.name for path in folder.iterdir()} == {"run"}
+
+
+@pytest.mark.parametrize("width", [64, 256])
+def test_a_wider_mlp_is_not_gpt2(width):
+    """The plain operations take any width; transformers would not load the folder."""
+    model = lively_model(500)
+    model.transformer.h[1].mlp.c_fc = torch.nn.Linear(32, width)
+    model.transformer.h[1].mlp.c_proj = torch.nn.Linear(width, 32)
+    with pytest.raises(checkpoint.UserError, match=r"h\.1\.mlp\.c_fc"):
+        gpt2.gpt2_parameters(model)
+
+
+def test_a_parameter_that_gpt2_lacks():
+    """A parameter that GPT-2 does not have is named, even while it changes nothing."""
+    model = lively_model(500)
+    model.transformer.h[1].extra = torch.nn.LayerNorm(32)
+    with pytest.raises(checkpoint.UserError, match=r"h\.1\.extra"):
+        gpt2.gpt2_parameters(model)
+
+
+@pytest.mark.parametrize(
+    "shape", [{}, {"block_size": 200, "n_layer": 5, "n_embd": 96, "n_head": 6}, {"init_std": 0.02}]
+)
+def test_gpt2_in_plain_operations(shape):
+    """The reference gives transformers' logits, and rounding alone is no reason to refuse an export."""
+    model = lively_model(300, **shape)
+    parameters = gpt2.gpt2_parameters(model)
+    gpt2.check_logits(model, parameters)
+    config = transformers.GPT2Config(**{name: getattr(model.config, name) for name in ("n_layer", "n_head", "n_embd")})
+    config.vocab_size, config.n_positions = 300, model.config.block_size
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    theirs.load_state_dict(gpt2.transpose_matrices(parameters), strict=False)
+    theirs.tie_weights()
+    idx = torch.randint(300, (2, model.config.block_size))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            gpt2.gpt2_logits(parameters, config.n_head, idx), theirs(idx).logits, atol=1e-4, rtol=0
+        )
+    parameters["transformer.h.0.mlp.c_fc.bias"] = parameters["transformer.h.0.mlp.c_fc.bias"] * torch.nan
+    with pytest.raises(checkpoint.UserError, match="differ"):
+        gpt2.check_logits(model, parameters)
+
+
 # -- the model card
 
 
-def test_model_card(pretrained, workshop):
-    card = (pretrained / "README.md").read_text()
+def test_model_card(small_folder, workshop):
+    card = (small_folder / "README.md").read_text()
     _, front, body = card.split("---\n", 2)
     assert yaml.safe_load(front) == {"library_name": "transformers", "pipeline_tag": "text-generation"}
-    best = checkpoint.load(workshop.path / "out/small/best.pt")
+    best = checkpoint.load_checkpoint(workshop.path / "out/small/best.pt")
     corpus = json.loads((workshop.path / "data/small/meta.json").read_text())["splits"]["train"]
     for fact in (
         f"{best['val_loss']:.4f} nats",
@@ -218,261 +290,160 @@ def test_model_card(pretrained, workshop):
     ],
 )
 def test_data_and_licence(source, licence, words):
-    card = export.model_card({"config": {}, "step": 3}, lively_model(300), {"source": source} if source else {}, "m")
+    card = model_card({"config": {}, "step": 3}, lively_model(300), {"source": source} if source else {}, "m")
     front = yaml.safe_load(card.split("---\n")[1])
     assert front.get("license") == licence and words in card and "/home" not in card
     assert ("datasets" in front) == (source == "roneneldan/TinyStories")
 
 
-# -- mistakes, and a folder that is whole or not there
+# -- mistakes, and a target that is whole or not there
 
 
-def test_the_folder_is_never_overwritten(here, workshop):
-    (here / "full").mkdir()
-    (here / "full/mine").write_text("x")
-    (here / "file").write_text("x")
-    (here / "empty").mkdir()
-    for name in ("full", "file"):
-        assert_mistake(call("export.py", workshop.path / "out/small", name), name, "already")
-    assert (here / "full/mine").read_text() == (here / "file").read_text() == "x"
-    (here / ".empty.partial").mkdir()  # what a killed export leaves
-    (here / ".empty.partial/model.safetensors").write_text("half")
-    (here / ".empty.partial/junk").write_text("x")
-    assert call("export.py", workshop.path / "out/small/best.pt", "empty").status == 0
-    assert not (here / ".empty.partial").exists()
-    assert {path.name for path in (here / "empty").iterdir()} == FILES
-    assert_mistake(call("export.py", workshop.path / "out/small", "file/in/it"), "file/in/it")
-    assert_mistake(call("export.py", workshop.path / "out/small", "."), "name of a new one")
+def test_nothing_is_overwritten(folder):
+    (folder / "full").mkdir()
+    (folder / "full/mine").write_text("x")
+    for name in ("file", "page.html"):
+        (folder / name).write_text("x")
+    (folder / "folder.html").mkdir()
+    for name in ("full", "file", "page.html", "folder.html"):
+        assert_mistake(call("export.py", "run", name), name, "exists")
+    assert (folder / "full/mine").read_text() == (folder / "file").read_text() == "x"
+    assert (folder / "page.html").read_text() == "x"
+    (folder / "empty").mkdir()
+    (folder / ".empty.partial").mkdir()  # what a killed export leaves
+    (folder / ".empty.partial/model.safetensors").write_text("half")
+    (folder / ".empty.partial/junk").write_text("x")
+    assert call("export.py", "run/best.pt", "empty").status == 0
+    assert not (folder / ".empty.partial").exists()
+    assert {path.name for path in (folder / "empty").iterdir()} == FILES
+    assert_mistake(call("export.py", "run", "file/in/it"), "file/in/it")
+    assert_mistake(call("export.py", "run", "."), "name of a new one")
 
 
-def test_mistakes(here, workshop):
-    (here / "bad.pt").write_bytes((workshop.path / "out/small/best.pt").read_bytes()[:5000])
+def test_a_page(folder):
+    assert call("export.py", "run", "story.html").status == 0
+    assert "<html" in (folder / "story.html").read_text(encoding="utf-8").lower()
+    assert_mistake(call("export.py", "run", "other.html", "--gguf"), "--gguf", "other.html")
+    assert_mistake(call("export.py", "run", "run/best.pt/x.html"), "x.html")
+    assert {path.name for path in folder.iterdir()} == {"run", "story.html"}
+
+
+def test_the_home_folder(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.setenv("USERPROFILE", str(folder))
+    assert call("export.py", "~/run", "~/made").status == 0
+    assert {path.name for path in folder.iterdir()} == {"run", "made"}
+
+
+def test_mistakes(folder):
+    (folder / "bad.pt").write_bytes((folder / "run/best.pt").read_bytes()[:5000])
     for arguments, words in (
-        ((), ["OUT_DIR", "FOLDER"]),
-        (("out/nothing", "f"), ["out/nothing", "train one first"]),
+        ((), ["OUT_DIR", "TARGET"]),
+        (("out/nothing", "f"), ["out/nothing", "train a model first"]),
         (("bad.pt", "f"), ["bad.pt", "damaged"]),
-        (("out/nothing", "f", "--gguff"), ["--gguff", "did you mean --gguf"]),
+        (("run", "f", "--gguff"), ["--gguff", "did you mean --gguf"]),
     ):
         assert_mistake(call("export.py", *arguments), *words)
-    assert not list(here.glob("f*")) and not list(here.glob(".f*"))
+    assert {path.name for path in folder.iterdir()} == {"run", "bad.pt"}
 
 
-@pytest.mark.parametrize("package", ["transformers", "gguf"])
-def test_optional_packages(here, workshop, monkeypatch, package):
+@pytest.mark.parametrize("package", ["tokenizers", "safetensors.torch", "gguf"])
+def test_optional_packages(folder, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    assert_mistake(call("export.py", workshop.path / "out/small", "f", "--gguf"), f"pip install {package}")
-    assert not list(here.glob("*f*")) and not list(here.glob(".f*"))
+    result = call("export.py", "run", "f", "--gguf")
+    assert_mistake(result, "pip install", package.removesuffix(".torch"))
+    assert {path.name for path in folder.iterdir()} == {"run"}
+
+
+def test_a_torchvision_that_does_not_fit_torch(folder):
+    """It makes transformers' imports fail, so nothing here imports transformers: a process of its own shows it."""
+    for name in ("torchvision", "transformers"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    environ = environment(PYTHONPATH=str(folder), PYTHONNOUSERSITE="1")
+    for command in (["export.py", "run", "made"], ["sample.py", "--out_dir=made", "--max_new_tokens=3"]):
+        command = [sys.executable, str(ROOT / command[0]), *command[1:]]
+        result = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
+        assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file-size limits are Unix's")
-def test_a_full_disk_leaves_nothing(here, workshop):
+@pytest.mark.parametrize("target", ["f", "f.html"])
+def test_a_full_disk_leaves_nothing(folder, target):
     """The weights do not fit (a file-size limit): one sentence, no folder, and no part of one."""
     import resource
 
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limit[1]))
     try:
-        result = call("export.py", workshop.path / "out/small", "f")
+        result = call("export.py", "run", target)
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert_mistake(result, "cannot write f")
-    assert not list(here.glob("*f*")) and not list(here.glob(".f*"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert_mistake(result, f"cannot write {target}")
+    assert {path.name for path in folder.iterdir()} == {"run"}
 
 
 # -- the way back
 
 
-def test_the_way_back_changes_nothing(here, workshop, pretrained):
+def test_the_way_back_changes_nothing(here, workshop, small_folder):
     """A folder validates like the run it is from, number for number, and is what fine-tuning starts from."""
     numbers = [
         call("train.py", "--eval_only", f"--init_from={path}", "--dataset=small", "--device=cpu").out.split(": ")[-1]
-        for path in (workshop.path / "out/small", pretrained)
+        for path in (workshop.path / "out/small", small_folder)
     ]
     assert "validation" in numbers[0] and numbers[0] == numbers[1]
-    before, after = (checkpoint.load(path) for path in (workshop.path / "out/small/best.pt", pretrained))
+    before, after = (checkpoint.load_checkpoint(path) for path in (workshop.path / "out/small/best.pt", small_folder))
     for name, tensor in before["model"].items():
         torch.testing.assert_close(after["model"][name], tensor, atol=0, rtol=0, msg=name)
     assert before["tokenizer"] == after["tokenizer"]
-    result = call("train.py", *FINE_TUNING, f"--init_from={pretrained}", "--learning_rate=1e-9", "--min_lr=0")
+    result = call("train.py", *FINE_TUNING, f"--init_from={small_folder}", "--learning_rate=1e-9", "--min_lr=0")
     assert result.status == 0, result.err
-    tuned = checkpoint.load("out/small/best.pt")
+    tuned = checkpoint.load_checkpoint("out/small/best.pt")
     assert tuned["val_loss"] == pytest.approx(before["val_loss"], abs=1e-5)
     resumed = call("train.py", "--out_dir=out/small", "--init_from=resume", f"--max_iters={tuned['step'] + 1}")
     assert resumed.status == 0, resumed.err
     assert call("export.py", "out/small/last.pt", "again").status == 0
-    assert f"| fine-tuned from | `{pretrained.name}` |" in (here / "again/README.md").read_text()
+    assert f"| fine-tuned from | `{small_folder.name}` |" in (here / "again/README.md").read_text()
 
 
-def test_a_shorter_context(here, pretrained):
+def test_a_shorter_context(here, small_folder):
     """block_size may be given smaller: positions past it are cut off, and the logits of the others stay."""
-    result = call(
-        "train.py", *FINE_TUNING, f"--init_from={pretrained}", "--block_size=16", "--learning_rate=1e-9", "--min_lr=0"
-    )
+    options = [*FINE_TUNING, f"--init_from={small_folder}", "--learning_rate=1e-9", "--min_lr=0"]
+    result = call("train.py", *options, "--block_size=16")
     assert result.status == 0, result.err
-    whole = checkpoint.build_model(checkpoint.load(pretrained)).eval()
-    saved = checkpoint.load("out/small/best.pt")
+    whole = checkpoint.build_model(checkpoint.load_checkpoint(small_folder)).eval()
+    saved = checkpoint.load_checkpoint("out/small/best.pt")
     assert saved["model_config"]["block_size"] == 16 and saved["model"]["transformer.wpe.weight"].shape == (16, 32)
     idx = torch.arange(16)[None]
     torch.testing.assert_close(checkpoint.build_model(saved).eval()(idx, idx)[0], whole(idx, idx)[0], atol=1e-5, rtol=0)
-    longer = call("train.py", *FINE_TUNING, f"--init_from={pretrained}", "--block_size=64", "--out_dir=out/l")
+    longer = call("train.py", *FINE_TUNING, f"--init_from={small_folder}", "--block_size=64", "--out_dir=out/l")
     assert_mistake(longer, "block_size 32, not 64")
     resumed = call("train.py", "--out_dir=out/small", "--init_from=resume", "--block_size=8")
     assert_mistake(resumed, "block_size 16, not 8")
 
 
-def test_folders_that_do_not_fit(here, pretrained):
-    """Another vocabulary, another architecture, missing or damaged weights: one sentence each."""
-
-    def change(name, **changes):
-        shutil.copytree(pretrained, here / name)
-        config = json.loads((here / name / "config.json").read_text())
-        (here / name / "config.json").write_text(json.dumps(config | changes))
-        return here / name
-
-    (change("gelu", activation_function="gelu"), change("inner", n_inner=64))
-    change("neo", model_type="gpt_neo")
-    change("untied", tie_word_embeddings=False)
-    weights = change("lacks") / "model.safetensors"
-    tensors = load_file(weights)
-    save_file({name: t for name, t in tensors.items() if "h.1.mlp" not in name}, weights, {"format": "pt"})
-    weights = change("hostile") / "model.safetensors"
-    weights.unlink()
-    torch.save(tensors | {"transformer.wte.weight": Harm()}, here / "hostile/pytorch_model.bin")
-    weights = change("half") / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:20_000])
-    (change("no config") / "config.json").write_text("{")
-    (change("no tokenizer") / "tokenizer.json").unlink()
-    vocabulary = change("another tokenizer") / "tokenizer.json"
-    contents = json.loads(vocabulary.read_text())
-    vocabulary.write_text(json.dumps(contents | {"model": {"vocab": {"[UNK]": 0, "a": 1}, "merges": []}}))
-    merges = contents["model"] | {"merges": contents["model"]["merges"][::-1]}
-    (change("merges") / "tokenizer.json").write_text(json.dumps(contents | {"model": merges}))
-    (change("lower") / "tokenizer.json").write_text(json.dumps(contents | {"normalizer": {"type": "Lowercase"}}))
-    spaced = contents["pre_tokenizer"] | {"add_prefix_space": True}
-    (change("spaced") / "tokenizer.json").write_text(json.dumps(contents | {"pre_tokenizer": spaced}))
-    remote = change("remote", model_type="mine", auto_map={"AutoConfig": "evil.C"})
-    (remote / "evil.py").write_text(f"open({str(here / 'harm')!r}, 'w')")
-    for name, words in {
-        "gelu": ["activation_function gelu"],
-        "inner": ["n_inner 64"],
-        "neo": ["model_type gpt_neo"],
-        "untied": ["tie_word_embeddings False"],
-        "lacks": ["lacks", "h.1.mlp"],
-        "half": ["half", "again"],
-        "hostile": ["hostile"],
-        "no config": ["no config"],
-        "no tokenizer": ["without a tokenizer", "512"],
-        "another tokenizer": ["vocabulary"],
-        "merges": ["tokenizer", "GPT-2's"],
-        "lower": ["tokenizer", "GPT-2's"],
-        "spaced": ["tokenizer", "GPT-2's"],
-        "remote": ["remote"],
-    }.items():
-        assert_mistake(call("train.py", *FINE_TUNING, f"--init_from={here / name}", stdin="y\n"), *words)
-    assert not (here / "harm").exists(), "code from a folder was run"
-    (here / "other.txt").write_text("One story.\n\nAnother one.\n\n" * 100)
-    assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
-    assert_mistake(call("train.py", f"--init_from={pretrained}", "--dataset=other"), "vocabulary", "data/other")
-    assert not (here / "out").exists()
-
-
-def test_an_older_folder(here):
-    """As older folders are: weights in pickle, GPT-2's vocabulary with padding, and no tokenizer."""
-    torch.manual_seed(0)
-    theirs = transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(n_positions=16, n_embd=32, n_layer=1, n_head=2, vocab_size=50304)
-    ).eval()
-    theirs.config.save_pretrained(here / "old")
-    torch.save(theirs.state_dict(), here / "old/pytorch_model.bin")
-    model = checkpoint.build_model(checkpoint.load(here / "old")).eval()
-    idx = torch.tensor([[0, 50256, 17]])
-    torch.testing.assert_close(model(idx, idx)[0], theirs(idx).logits[..., :50257], atol=1e-4, rtol=0)
-
-
-def test_gpt2_from_the_hub(here, monkeypatch):
-    """--init_from=gpt2 with a stand-in for the hub; its vocabulary is the whole one, and its shape is taken over."""
+def test_fine_tuning_a_model_of_the_hub(here, monkeypatch):
+    """--init_from=ORG/NAME with a stand-in for the download; its vocabulary is GPT-2's, and its shape is taken over."""
     (here / "mine.txt").write_text("One story.\n\nAnother one.\n\n" * 400)
     assert call("prepare.py", "--dataset", "mine.txt").status == 0
     config = transformers.GPT2Config(n_positions=64, n_embd=16, n_layer=1, n_head=2)
-    model, asked = transformers.GPT2LMHeadModel(config), []
-
-    def hub(name, **options):
-        asked.append(name)
-        return (model, {"missing_keys": set()}) if "output_loading_info" in options else config
-
-    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", hub)
-    monkeypatch.setattr(transformers.GPT2LMHeadModel, "from_pretrained", hub)
-    options = [*FINE_TUNING[1:], "--block_size=16"]
-    recipe = ROOT / "config/finetune.py"
-    result = call("train.py", recipe, *options, "--init_from=gpt2-xl", "--dataset=mine", "--eval_interval=1")
+    transformers.GPT2LMHeadModel(config).save_pretrained("cache")
+    shutil.move("cache", here / "data/cache")
+    asked = []
+    monkeypatch.setattr(hub, "download", lambda name, patterns: asked.append(name) or here / "data/cache")
+    options = [*FINE_TUNING[1:], "--block_size=16", "--dataset=mine", "--eval_interval=1", "--out_dir=out/mine"]
+    result = call("train.py", ROOT / "config/finetune.py", *options, "--init_from=someone/gpt2-tiny")
     assert result.status == 0, result.err
-    saved = checkpoint.load("out/mine/best.pt")
-    assert asked == ["gpt2-xl", "gpt2-xl"] and saved["model_config"]["n_embd"] == 16
+    saved = checkpoint.load_checkpoint("out/mine/best.pt")
+    assert set(asked) == {"someone/gpt2-tiny"} and saved["model_config"]["n_embd"] == 16
     assert saved["model_config"]["block_size"] == 16
+    assert call("export.py", "out/mine", "tuned").status == 0
+    assert "| fine-tuned from | `someone/gpt2-tiny` |" in (here / "tuned/README.md").read_text()
 
 
-def test_no_hub(here, monkeypatch):
-    """Without the network, or without transformers, gpt2 is one sentence."""
-    import huggingface_hub.constants
-
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(here / "cache"))
-    monkeypatch.setattr(transformers.utils.hub, "HF_HUB_CACHE", str(here / "cache"), raising=False)
-    assert_mistake(call("train.py", *FINE_TUNING, "--init_from=gpt2"), "gpt2", "network")
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    assert_mistake(call("train.py", *FINE_TUNING, "--init_from=gpt2"), "pip install transformers")
-    assert not (here / "out").exists()
-
-
-# -- nanoGPT's checkpoints
-
-
-def save_as_nanogpt(path, gpt, **changes):
-    """What nanoGPT's train.py writes for the same parameters: names of a compiled model, and a padded vocabulary."""
-    shape = asdict(gpt.config)
-    arguments = {name: shape[name] for name in ("n_layer", "n_head", "n_embd", "block_size", "bias", "dropout")}
-    parameters = {f"_orig_mod.{name}": tensor for name, tensor in gpt.state_dict().items()}
-    parameters["_orig_mod.transformer.h.0.attn.bias"] = torch.ones(1, 1, 32, 32).tril()
-    contents = {
-        "model": parameters,
-        "optimizer": {"state": {}, "param_groups": []},
-        "model_args": arguments | {"vocab_size": 50304},
-        "iter_num": 2000,
-        "best_val_loss": torch.tensor(3.1),
-        "config": {"dataset": "openwebtext", "always_save_checkpoint": True},
-    }
-    torch.save(contents | changes, path)
-
-
-def test_a_nanogpt_checkpoint(here, workshop):
-    """Its parameters are a model here, to sample from, to export and to fine-tune."""
-    model = lively_model(50257, bias=False)
-    (here / "nano").mkdir()
-    save_as_nanogpt(here / "nano/ckpt.pt", model)
-    saved = checkpoint.load(checkpoint.find("nano"))
-    loaded = checkpoint.build_model(saved).eval()
-    idx = torch.tensor([[5, 50256, 700, 3]])
-    torch.testing.assert_close(loaded(idx, idx)[0], model(idx, idx)[0], atol=0, rtol=0)
-    assert saved["step"] == 2000
-    assert call("sample.py", "--out_dir", "nano", "--prompt", "Tom", "--max_new_tokens", "3").out.startswith("Tom")
-    assert call("export.py", "nano", "folder").status == 0
-    theirs = AutoModelForCausalLM.from_pretrained("folder")
-    torch.testing.assert_close(theirs(idx).logits, model(idx, idx)[0], atol=1e-4, rtol=0)
-    assert_mistake(call("train.py", *FINE_TUNING, "--init_from=nano/ckpt.pt"), "vocabulary", "data/small")
-
-
-def test_nanogpt_checkpoints_that_do_not_fit(here):
-    model = lively_model(50257)
-    arguments = asdict(model.config) | {"vocab_size": 65}
-    del arguments["init_std"]
-    save_as_nanogpt(here / "char.pt", model, model_args=arguments)
-    save_as_nanogpt(here / "part.pt", model, model_args={"vocab_size": 50304})
-    save_as_nanogpt(here / "empty.pt", model, model={})
-    save_as_nanogpt(here / "less.pt", model, model={"transformer.wte.weight": model.lm_head.weight})
-    for name, words in (
-        ("char.pt", ["without a tokenizer", "65"]),
-        ("part.pt", ["part.pt", "n_layer"]),
-        ("empty.pt", ["empty.pt", "wte"]),
-        ("less.pt", ["do not fit"]),
-    ):
-        assert_mistake(call("sample.py", "--out_dir", name), *words)
+def test_another_vocabulary_is_named(here, small_folder):
+    (here / "other.txt").write_text("One story.\n\nAnother one.\n\n" * 100)
+    assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
+    assert_mistake(call("train.py", f"--init_from={small_folder}", "--dataset=other"), "vocabulary", "data/other")
+    assert not os.path.exists("out")

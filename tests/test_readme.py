@@ -1,54 +1,130 @@
-"""The README's commands: they are there, they name files and options that exist, and the way it shows works."""
+"""README, docs and recipes are true: their commands, options, files and pictures exist. The pictures can be drawn."""
 
+import functools
 import re
 import shlex
 
 import pytest
 from conftest import ROOT, call
 
+from docs.draw_pictures import draw_batch, draw_values, read_lines
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```bash\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-COMMANDS = [
-    command.split("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    for command in line.split("&&")
-    if command.strip()
-] + re.findall(r"`((?:python|torchrun) [^`]+\.py[^`]*)`", README)
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+RECIPES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "config").glob("*.py"))}
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-def test_the_first_two_blocks_are_one_line_each():
-    """The first makes the whole way, the second runs the tests: `.ci/run` takes it from here."""
-    first, second = BLOCKS[:2]
+def commands_of(page):
+    """The commands in a page's fenced blocks and between backticks that start a script of this repository."""
+    lines = [line for _, block in FENCED.findall(page) for line in block.splitlines()]
+    lines += [line for line in page.splitlines() if line.startswith("    python ")]  # a recipe's docstring
+    commands = [part.split(" #")[0].strip().lstrip("!") for line in lines for part in line.split("&&")]
+    commands += re.findall(r"`([^`\n]+)`", FENCED.sub("", page))
+    return [
+        command for command in commands if re.match(r"(python|torchrun) .*(\.py\b|-m (experiments|docs)\.)", command)
+    ]
+
+
+COMMANDS = sorted({command for page in [*PAGES.values(), *RECIPES.values()] for command in commands_of(page)})
+
+
+@functools.cache
+def options_of(script):
+    """The options that a script's --help lists; bench.py takes train.py's."""
+    scripts = ["bench.py", "train.py"] if script == "bench.py" else [script]
+    return {name for script in scripts for name in re.findall(r"^  (--\w+)", call(script, "--help").out, re.MULTILINE)}
+
+
+def test_the_first_two_blocks_are_the_sample_and_the_tests():
+    """`.ci/run` takes the second one from here."""
+    (_, first), (_, second) = FENCED.findall(README)[:2]
     assert first.count("\n") == second.count("\n") == 1
     for step in ("requirements.txt", "prepare.py --dataset sample", "train.py config/sample.py", "sample.py --prompt"):
         assert step in first
     assert second.strip().endswith("python -m pytest")
-    assert "```" in (ROOT / ".ci/run").read_text()
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if ".py" in command])
-def test_commands_name_what_exists(command):
+def test_the_readme_has_at_most_2000_words():
+    assert len(README.split()) <= 2000
+
+
+def test_there_are_commands_of_every_script():
+    for script in ("prepare.py", "train.py", "sample.py", "export.py", "bench.py"):
+        assert any(f" {script} " in command for command in COMMANDS), script
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_names_what_exists(command):
     words = shlex.split(command)
-    script = next(i for i, word in enumerate(words) if word.endswith(".py"))
-    assert (ROOT / words[script]).exists()
-    known = call(words[script], "--help").out
-    for word in words[script + 1 :]:
+    if "-m" in words:
+        module = words[words.index("-m") + 1]
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists()
+        return
+    place = next(i for i, word in enumerate(words) if word.endswith(".py"))
+    assert (ROOT / words[place]).exists()
+    for word in words[place + 1 :]:
         if word.startswith("--"):
-            assert re.search(rf"  {re.escape(word.split('=')[0])}\b", known), word
+            assert word.split("=")[0] in options_of(words[place]) | {"--help"}, word
         elif word.startswith("config/"):
             assert (ROOT / word).exists(), word
 
 
-def test_files_it_speaks_of_exist():
-    for name in re.findall(r"`((?:[\w.-]+/)*[\w.-]+\.py)`", README):
-        assert (ROOT / name).exists(), name
-    for name in re.findall(r"`data/([0-9a-f]{40})`", README):
-        assert (ROOT / "data" / name).exists()
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_speaks_of_exists(page):
+    text = PAGES[page]
+    folder = (ROOT / page).parent
+    for target in re.findall(r"""(?:\]\(|src=")([^)":#]+)[)"]""", text):
+        assert (folder / target).exists(), target
+    for name in re.findall(r"`((?:slm|config|tests|experiments|docs|data)/[\w./-]+\.\w+)`", text):
+        assert (ROOT / name).exists() or "NAME" in name, name
+    for name in re.findall(r"`data/([0-9a-f]{40})`", text):
+        assert (ROOT / "data" / name).exists(), name
+    known = set().union(*map(options_of, ("prepare.py", "train.py", "sample.py", "export.py"))) | {"--help", "--name"}
+    for name in re.findall(r"`(--\w+)[=`]", text):
+        assert name in known, name
 
 
-def test_options_it_speaks_of_exist():
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    known = "".join(call(script, "--help").out for script in ("prepare.py", "train.py", "sample.py", "export.py"))
-    for name in set(re.findall(r"`--(\w+)", text)) - {"help", "name"}:
-        assert re.search(rf"  --{name}\b", known), name
+def test_the_tree_has_every_module():
+    tree = FENCED.findall(README)[-1][1]
+    assert set(re.findall(r"(\w+\.py)\b", tree)) == {
+        path.name for folder in (ROOT, ROOT / "slm") for path in folder.glob("*.py") if path.name != "__init__.py"
+    }
+
+
+def test_every_recipe_is_in_the_readme():
+    for name in RECIPES:
+        assert f"| `config/{name}` |" in README
+
+
+def test_the_lines_that_may_be_read_in_an_evening_are_counted():
+    files = re.search(r"((?:`[\w/]+\.py`(?:, | and )?)+)\s+take a story", README)[1]
+    lines = sum(len((ROOT / name).read_text().splitlines()) for name in re.findall(r"`([^`]+)`", files))
+    said = int(re.search(r"([\d,]+)\s+lines, an evening", README)[1].replace(",", ""))
+    assert abs(lines - said) <= 50, lines
+
+
+def test_pictures_are_drawn(tmp_path):
+    draw_batch(tmp_path / "batch.png")
+    draw_values(tmp_path / "values.png", ROOT / "experiments" / "runs.csv")
+    for name in ("batch.png", "values.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_line_joins_runs_that_differ_in_one_value(tmp_path):
+    header = "what,val_bpb,tokens,options,corpus_tokens\n"
+    rows = [
+        ("a", 0.9, "--dropout=0.1 --learning_rate=1e-3"),
+        ("a", 0.7, "--dropout=0.1 --learning_rate=1e-3"),  # another seed
+        ("b", 0.5, "--dropout=0.3 --learning_rate=1e-3"),
+        ("c", 0.4, "--dropout=0.3 --learning_rate=4e-3"),  # two differences to a, and to min_lr's part of the rate
+    ]
+    lines = "".join(f"{what},{bpb},1000000,{options},1000000\n" for what, bpb, options in rows)
+    (tmp_path / "runs.csv").write_text(header + lines)
+    ((once, line),) = read_lines(tmp_path / "runs.csv", "dropout")
+    assert once
+    assert line == [(0.1, pytest.approx(0.8)), (0.3, pytest.approx(0.5))]
+    assert read_lines(tmp_path / "runs.csv", "learning_rate") == []

@@ -1,12 +1,15 @@
-"""The vocabulary: GPT-2's byte-pair encoding, whole or pruned to the tokens a corpus uses.
+"""The vocabulary: GPT-2's byte-pair encoding, whole or pruned to the tokens that a corpus uses.
 
 A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: a line a token, its bytes in base64
 and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
 """
 
 import base64
+import functools
 import hashlib
+import json
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -14,34 +17,59 @@ import numpy as np
 import tiktoken
 from tiktoken_ext.openai_public import ENDOFTEXT, r50k_pat_str
 
-from configuration import ROOT, UserError
+from slm.errors import UserError
+from slm.files import ROOT
 
 GPT2_VOCAB_SIZE = 50257
-GIGATOKEN_BYTES = 2**28  # of text, after which gigatoken is made anew: its cache of words only grows (as of 0.10)
+GPT2_FILE = ROOT / "data" / "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6"  # OpenAI's encoder.json, as tiktoken names it
+GPT2_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
 SMALLEST_VOCAB_SIZE = 257  # the 256 bytes, so that any text has an encoding, and end-of-text
+GIGATOKEN_BYTES = 2**28  # of text, after which gigatoken is rebuilt: its cache of words only grows (as of 0.10)
+# Unicode's White_Space, which is what `\s` means to tiktoken; Python's `\s` has four more characters. About half a
+# million of them before a word overflow the stack of tiktoken's regular expression (as of 0.14).
+SPACE = r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]"
+LONG_SPACE = re.compile(rf"(?<!{SPACE}){SPACE}{{10000,}}")
 
 
+@functools.cache
 def gpt2():
-    """GPT-2's own encoding, from the two vocabulary files under `data/`: no network is needed."""
-    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(ROOT / "data"))
-    return tiktoken.get_encoding("gpt2")
+    """GPT-2's encoding, read from `data/`: neither the network nor tiktoken's cache is needed. Raises UserError."""
+    try:
+        contents = GPT2_FILE.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read GPT-2's vocabulary {GPT2_FILE} ({error.strerror}): clone again") from error
+    if hashlib.sha256(contents).hexdigest() != GPT2_SHA256:
+        raise UserError(f"GPT-2's vocabulary {GPT2_FILE} is damaged: `git checkout -- data` restores it")
+    return from_vocabulary(json.loads(contents))
+
+
+def encode_ordinary(encoding, text):
+    """The token ids of `text` as an array. `<|endoftext|>` in it is text, and whitespace may be of any length.
+
+    Long whitespace is encoded apart from the text around it. The ids are the same: GPT-2 splits text there too, except
+    that the last space belongs to the word behind it.
+    """
+    if len(text) < 10000:  # the common case, which needs no search
+        return encoding.encode_to_numpy(text, disallowed_special=())
+    cuts = [0]
+    for space in LONG_SPACE.finditer(text):
+        cuts += [space.start(), space.end() if space.end() == len(text) else space.end() - 1]
+    parts = [text[start:end] for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True)]
+    return np.concatenate([encoding.encode_to_numpy(part, disallowed_special=()) for part in parts])
 
 
 def tiktoken_encoder(encoding):
-    """A function from a list of stories to (ids, ends): their tokens in one uint16 array, and where each story's end.
-
-    `encode_ordinary`'s meaning: a story that contains the text `<|endoftext|>` is text.
-    """
+    """A function from a list of stories to (ids, ends): their tokens in one uint16 array, and where each story ends."""
 
     def encode(stories):
-        arrays = [encoding.encode_to_numpy(story, disallowed_special=()) for story in stories]
+        arrays = [encode_ordinary(encoding, story) for story in stories]
         return np.concatenate(arrays).astype(np.uint16), np.cumsum([len(array) for array in arrays])
 
     return encode
 
 
 def gigatoken_encoder(encoding, threads):
-    """The same by gigatoken, many times faster, on so many cores. Raises ImportError where it is not installed."""
+    """The same by gigatoken, many times faster, on `threads` cores. Raises ImportError where it is not installed."""
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # read when its threads start
     import awkward
     import gigatoken
@@ -51,15 +79,24 @@ def gigatoken_encoder(encoding, threads):
     def encode(stories):
         nonlocal encoder, encoded
         if encoder is None or encoded > GIGATOKEN_BYTES:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "gpt2.tiktoken"
-                path.write_text(to_text(encoding))
-                encoder, encoded = gigatoken.Tokenizer.from_tiktoken(path, pretokenizer="gpt2"), 0
+            encoder, encoded = load_gigatoken(gigatoken, encoding), 0
         encoded += sum(map(len, stories))
         layout = awkward.to_packed(encoder.encode_batch(stories, parallel=threads > 1)).layout
         return np.asarray(layout.content.data).astype(np.uint16), np.asarray(layout.offsets)[1:]
 
     return encode
+
+
+def load_gigatoken(gigatoken, encoding):
+    """gigatoken's tokenizer of an encoding, which it reads from a file. Raises UserError where none can be written."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "gpt2.tiktoken"
+            path.write_text(to_text(encoding))
+            return gigatoken.Tokenizer.from_tiktoken(path, pretokenizer="gpt2")
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"cannot write a temporary file ({reason}): set TMPDIR to a folder with room") from error
 
 
 def from_ranks(ranks):
@@ -74,11 +111,11 @@ def from_ranks(ranks):
     )
 
 
-def parents(token, ranks):
+def merge_pair(token, ranks):
     """The two tokens whose merge makes `token` (bytes), or () for a single byte.
 
-    They are what byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909, section 3.2) leaves of the token's bytes
-    when only the merges that come before its own are made.
+    Byte-pair encoding (Sennrich et al. 2016, arXiv 1508.07909, section 3.2) leaves these two of the token's bytes after
+    all merges that come before the token's.
     """
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
@@ -88,12 +125,12 @@ def parents(token, ranks):
 
 
 def prune(encoding, counts, vocab_size):
-    """The `vocab_size` tokens of `encoding` that a corpus uses most, as an encoding of their own.
+    """An encoding of the `vocab_size` tokens of `encoding` that a corpus uses most.
 
-    Kept are the 256 bytes, then the most frequent tokens (ties in the encoding's order), each with the tokens its
-    merges pass through, until `vocab_size - 1` are kept; a token that no longer fits with what it needs is passed
-    over. The kept tokens are numbered in the encoding's order, so merges keep their priority: a word all of whose
-    tokens are kept gets exactly those tokens, and any text round-trips.
+    It keeps the 256 bytes, then the most frequent tokens (ties in the encoding's order), each with the tokens that its
+    merges pass through, until it has `vocab_size - 1`; it skips a token that no longer fits together with what it
+    needs. The tokens are numbered in the encoding's order, so merges keep their priority: a word all of whose tokens
+    are kept gets exactly those tokens, and any text round-trips.
 
     counts: how often each id of `encoding` occurs, an integer array of shape (n_vocab,).
     """
@@ -105,7 +142,7 @@ def prune(encoding, counts, vocab_size):
             ancestor = todo.pop()
             if ancestor not in kept and ancestor not in needed:
                 needed.add(ancestor)
-                todo.extend(parents(ancestor, ranks))
+                todo.extend(merge_pair(ancestor, ranks))
         if len(kept) + len(needed) < vocab_size:
             kept |= needed
         if len(kept) == vocab_size - 1:
@@ -130,13 +167,14 @@ def to_vocabulary(encoding):
     ranks = encoding._mergeable_ranks
     tokens = sorted(ranks, key=ranks.get)
     vocabulary = {spell(token): ranks[token] for token in tokens} | {ENDOFTEXT: encoding.eot_token}
-    return vocabulary, [tuple(map(spell, parents(token, ranks))) for token in tokens if len(token) > 1]
+    return vocabulary, [tuple(map(spell, merge_pair(token, ranks))) for token in tokens if len(token) > 1]
 
 
 def from_vocabulary(vocabulary):
-    """The encoding of a {token in letters: id} as Hugging Face has it, end-of-text apart.
+    """The encoding of a {token in letters: id} as Hugging Face has it, with or without end-of-text.
 
-    Raises UserError where it is not a byte-level vocabulary. The order of its merges is not seen here.
+    Raises UserError where it is not a byte-level vocabulary. It does not say in which order the merges are made: where
+    that is not the order of the ids, the encoding is another one.
     """
     try:
         ranks = {bytes(BYTES[letter] for letter in token): i for token, i in vocabulary.items() if token != ENDOFTEXT}
@@ -147,7 +185,9 @@ def from_vocabulary(vocabulary):
             raise ValueError("its ids have gaps, or a byte has none")
         return from_ranks(ranks)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"the vocabulary is not of GPT-2's kind ({error}): only such a one can be used") from error
+        raise UserError(
+            f"the vocabulary is not a byte-level one like GPT-2's ({error}): use a model with one"
+        ) from error
 
 
 def to_text(encoding):
@@ -157,12 +197,12 @@ def to_text(encoding):
 
 
 def from_text(text):
-    """The encoding of a `.tiktoken` file's text. Raises UserError where it is not one."""
+    """The encoding of a `.tiktoken` file's text. Raises UserError where the text is damaged."""
     try:
         pairs = (line.split() for line in text.splitlines())
         return from_ranks({base64.b64decode(token, validate=True): int(rank) for token, rank in pairs})
     except Exception as error:
-        raise UserError(f"the tokenizer is damaged ({error}): run `python prepare.py --force` again") from error
+        raise UserError(f"the tokenizer is damaged ({error}): use another checkpoint, or prepare.py --force") from error
 
 
 def sha256(text):

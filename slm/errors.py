@@ -1,0 +1,43 @@
+"""A mistake that the user can mend, and how a script ends after one: one sentence, exit status 2, no traceback."""
+
+import difflib
+import os
+import sys
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake the user can mend. Its text is one sentence that names the thing and the mend."""
+
+
+def run_script(main):
+    """Call `main()`; a `UserError` becomes one line on standard error and exit status 2. A bug keeps its traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a console that lacks a character must not end a run or a story
+    try:
+        main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe (`| head`) is gone: that is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def did_you_mean(name, names):
+    """`"; did you mean X?"` for the member of `names` most like `name`, or "" where none is like it."""
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.4)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def first_line(error, length=160):
+    """The first line of an exception's text in printable letters, cut between words, or its type where it has none."""
+    text = str(error).strip()
+    if not text:
+        return type(error).__name__
+    line = "".join(letter if letter.isprintable() else " " for letter in text.splitlines()[0])
+    return line if len(line) <= length else line[:length].rsplit(" ", 1)[0] + " ..."

@@ -1,0 +1,60 @@
+"""The validation score of a model: over the whole split, in order, each token predicted once."""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from slm import devices
+from slm.data import TokenFile, validation_batches
+
+
+class Score(NamedTuple):
+    """loss: nats a token. bpb: bits per byte of text, which also compares models with different tokenizers."""
+
+    loss: float
+    bpb: float
+
+    def __str__(self):
+        perplexity = math.exp(min(self.loss, 700))
+        perplexity = f"{perplexity:.2f}" if perplexity < 1e6 else f"{perplexity:.1e}"
+        return f"validation {self.loss:.4f} nats a token, perplexity {perplexity}, {self.bpb:.4f} bits per byte"
+
+
+class Evaluator:
+    """evaluate(model) -> Score on a corpus's validation split, which stays open."""
+
+    def __init__(self, corpus, config, device, dtype, group):
+        self.corpus, self.config, self.device, self.dtype, self.group = corpus, config, device, dtype, group
+        self.file = TokenFile(corpus.path("validation"))
+
+    @torch.no_grad()
+    def __call__(self, model, micro_batch, signals=None):
+        """The Score of `model`, on batches of micro_batch; None once a signal is received.
+
+        Processes take turns with the batches. End-of-text tokens count as tokens, and not as text.
+        """
+        config, group = self.config, self.group
+        windows = config.eval_iters * config.batch_size
+        batches = validation_batches(
+            self.file, config.block_size, micro_batch, windows, self.device, group.rank, group.world_size
+        )
+        total, count = 0.0, 0
+        nats = torch.zeros((), device=self.device)
+        was_training = model.training
+        model.eval()
+        try:
+            for number, (idx, targets, predicted) in enumerate(batches, 1):
+                if signals and signals.received:
+                    return None
+                with devices.autocast(self.device, self.dtype):
+                    nats += model(idx, targets, with_logits=False)[1] * predicted
+                count += predicted
+                if number % 64 == 0:  # a long sum in float32 would round
+                    total += nats.item()
+                    nats.zero_()
+        finally:
+            model.train(was_training)
+        total, count = group.all_reduce([total + nats.item(), count])
+        loss = total / count
+        return Score(loss, loss / math.log(2) * self.corpus.tokens["validation"] / self.corpus.text_bytes)

@@ -1,0 +1,72 @@
+"""Files that are always whole under their final name, and folders that one program writes at a time."""
+
+import contextlib
+import errno
+import os
+import sys
+from pathlib import Path
+
+from slm.errors import UserError
+
+ROOT = Path(__file__).resolve().parent.parent  # the repository
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Open `path` for binary writing; after a crash at any moment its name holds all of the old file or all of the new.
+
+    The bytes go to `path` + `.partial`, reach the disk, and then take the name. An exception removes them and keeps the
+    old file. Raises UserError where the file cannot be written.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+        raise
+
+
+def make_folder(path, hint):
+    """Make the folder `path` and those above it. Raises UserError, which ends with `hint`, where that is impossible."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file has this name" if isinstance(error, FileExistsError | NotADirectoryError) else error.strerror
+        raise UserError(f"cannot make the folder {path} ({reason}): {hint}") from error
+
+
+def lock_folder(folder, busy):
+    """Lock `folder` for this process: an open file that holds the lock until it is closed or the process ends.
+
+    The lock belongs to the process and not to the file `.lock`, which stays: a killed process leaves no lock behind.
+    Returns None on a file system without locks. Raises UserError with the text `busy` where another process has it.
+    """
+    try:
+        file = open(Path(folder) / ".lock", "ab")  # noqa: SIM115 - it stays open as long as the lock is held
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise UserError(busy) from error
+        print(f"{folder} is on a file system without locks: start nothing else that writes there", file=sys.stderr)
+        return None
+    return file

@@ -1,0 +1,113 @@
+"""The README.md of an exported folder: what the model is, what it reaches, how it was trained, and on which data."""
+
+import json
+import math
+from contextlib import suppress
+from pathlib import Path
+
+from slm import hub
+from slm.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
+
+TINYSTORIES = "roneneldan/TinyStories"
+TRAINING = {  # the options that describe a training; a model from another program has none of them
+    *("batch_size", "gradient_accumulation_steps", "max_iters", "beta1", "beta2", "weight_decay", "grad_clip"),
+    *("dropout", "learning_rate", "min_lr", "decay_lr", "warmup_iters", "seed", "init_from"),
+}
+
+
+def read_corpus(path):
+    """The meta.json of the corpus that the checkpoint at `path` was trained on, from config.json beside it, else {}."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return dict(json.loads((Path(path).parent / "config.json").read_text(encoding="utf-8"))["corpus"])
+    return {}
+
+
+def describe_data(saved, corpus):
+    """(licence of the whole or None, a sentence on the data); corpus: see `read_corpus`."""
+    source = str(corpus.get("source", saved["config"].get("dataset", "")))
+    counts = corpus.get("splits", {}).get("train", {})
+    size = ": {stories:,} stories, {tokens:,} tokens to train on".format(**counts) if counts else ""
+    if Path(source).name.lower() == "tinystories":
+        hub = f"[TinyStories](https://huggingface.co/datasets/{TINYSTORIES})"
+        return "mit", f"{hub} by Eldan and Li (arXiv 2305.07759), licence CDLA-Sharing-1.0{size}."
+    if source == "sample":
+        return "mit", f"Synthetic stories from the generator in the training code, MIT{size}."
+    named = f"`{Path(source).name}`" if source else "Not recorded"
+    return None, f"{named}{size}. Say here whose texts they are and under which licence, before you publish the model."
+
+
+def describe_initial_model(init_from):
+    """The name of what a model was fine-tuned from, without the folders of this machine."""
+    path = Path(init_from)
+    if hub.is_hub_name(init_from):
+        return init_from
+    return path.parent.name if path.suffix == ".pt" else path.name
+
+
+def model_card(saved, model, corpus, name):
+    """The text of README.md. It has a row for what is known: another program's model brings no numbers."""
+    config, shape = saved["config"], model.config
+    licence, data = describe_data(saved, corpus)
+    front = ["library_name: transformers", "pipeline_tag: text-generation"]
+    front += [f"license: {licence}"] if licence else []
+    front += [f"datasets:\n- {TINYSTORIES}"] if TINYSTORIES in data else []
+    whole = shape.vocab_size == GPT2_VOCAB_SIZE
+    rows = {
+        "shape": f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide",
+        "context": f"{shape.block_size} tokens",
+        "parameters": f"{model.num_params() / 1e6:.2f} M, without embeddings"
+        f" {model.num_params(embeddings=False) / 1e6:.2f} M",
+        "vocabulary": f"{shape.vocab_size:,} tokens: {'' if whole else 'a smaller one of '}GPT-2's byte-pair encoding",
+    }
+    if "val_loss" in saved:
+        perplexity = math.exp(min(saved["val_loss"], 99))
+        rows["validation loss"] = f"{saved['val_loss']:.4f} nats a token (perplexity {perplexity:.2f})"
+        rows["bits per byte"] = f"{saved['val_bpb']:.4f}, of validation text"
+    if config.keys() >= TRAINING:
+        sequences = config["batch_size"] * config["gradient_accumulation_steps"]
+        tokens = saved["step"] * sequences * shape.block_size
+        rows["trained"] = (
+            f"{saved['step']:,} of {config['max_iters']:,} steps of {sequences} x {shape.block_size} tokens:"
+            f" {tokens / 1e6:.1f} M tokens"
+        )
+        rows["optimizer"] = (
+            f"AdamW, betas {config['beta1']} and {config['beta2']}, weight decay {config['weight_decay']}, gradient"
+            f" clipped at {config['grad_clip']}, dropout {config['dropout']}"
+        )
+        decay = f", cosine to {config['min_lr']}" if config["decay_lr"] else ""
+        rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"
+        rows["seed"] = config["seed"]
+        if config["init_from"] not in ("scratch", "resume"):
+            rows["fine-tuned from"] = f"`{describe_initial_model(config['init_from'])}`"
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    newline = "\n"
+    return f"""---
+{newline.join(front)}
+---
+
+# {name}
+
+A small language model of GPT-2's architecture that writes stories.
+
+```python
+from transformers import pipeline
+
+write = pipeline("text-generation", model="{name}")
+print(write("Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
+```
+
+| | |
+| --- | --- |
+{table}
+
+**Tokens.** Every story it was trained on follows an end-of-text token, so the tokenizer puts one before each text: the
+pipeline needs nothing more. `tokenizer(text, add_special_tokens=False)` gives the tokens of the text alone. In a
+prompt, `{ENDOFTEXT}` is that token.
+
+**Limits.** A prompt and its story have {shape.block_size} tokens together, and generation ends there. The model knows
+the words and the world of its corpus and invents what it says: do not rely on it.
+
+**Data.** {data}
+
+**Licence.** The code that trained it is MIT; GPT-2's vocabulary is OpenAI's, MIT.
+"""

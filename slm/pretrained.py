@@ -1,0 +1,234 @@
+"""Other programs' models as checkpoints of ours: nanoGPT's ckpt.pt, and Hugging Face folders of GPT-2.
+
+A folder is read by its config.json, whatever made it, and none of its code runs. What model.py cannot compute is
+refused with the reason.
+"""
+
+import json
+import os
+import re
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from model import GPTConfig
+from slm import gpt2, tokenizer
+from slm.errors import UserError, first_line
+from slm.tensor_file import read_tensors
+
+# the settings of GPT-2's config.json, with transformers' defaults for those that it leaves out
+GPT2_DEFAULTS = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
+GPT2_DEFAULTS |= {"eos_token_id": 50256, "n_inner": None, "quantization_config": None, "model_type": "gpt2"}
+# those whose value changes the function: the values that mean what model.py computes
+COMPUTED = {
+    "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
+    "layer_norm_epsilon": [1e-5],
+    "scale_attn_weights": [True],
+    "scale_attn_by_inverse_layer_idx": [False],
+    "add_cross_attention": [False],
+    "tie_word_embeddings": [True],
+}
+TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
+WEIGHTS = [  # the first of these that a folder holds
+    ["model.safetensors", "model-*-of-*.safetensors"],
+    ["pytorch_model.bin", "pytorch_model-*-of-*.bin"],
+]
+
+
+def as_checkpoint(parameters, shape, encoding, token_ids, where):
+    """The contents of a checkpoint of ours, trained for 0 steps.
+
+    parameters: {GPT-2's name: tensor}, matrices as nn.Linear keeps them. shape: n_layer, n_head, n_embd, block_size and
+    bias. token_ids: for each id of `encoding`, the row of the embedding that it has in the other program; other rows,
+    such as padding, stay behind. Raises UserError, which names `where`.
+    """
+    for name in (gpt2.EMBEDDING, gpt2.POSITIONS):
+        if name not in parameters or parameters[name].dim() != 2:
+            raise UserError(f"{where} is no whole GPT-2: it lacks {name}")
+    embedding = parameters[gpt2.EMBEDDING]
+    if not torch.equal(parameters.get(gpt2.HEAD, embedding), embedding):
+        raise UserError(f"{where} has a head that is not tied to its embedding, and model.py ties them")
+    if max(token_ids) >= embedding.size(0):
+        raise UserError(f"{where} does not fit its tokenizer: it embeds {embedding.size(0):,} tokens only")
+    sizes = [shape[name] for name in ("n_layer", "n_head", "n_embd", "block_size")]
+    if not all(isinstance(size, int) and size > 0 for size in sizes) or shape["n_embd"] % shape["n_head"]:
+        raise UserError(f"{where} is no GPT-2: no model has the shape {shape}")
+    config = GPTConfig(encoding.n_vocab, dropout=0.0, **shape)
+    padded = torch.zeros(config.padded_vocab_size, embedding.size(1))
+    padded[: config.vocab_size] = embedding[list(token_ids)]
+    return {
+        "model": parameters | {gpt2.EMBEDDING: padded, gpt2.HEAD: padded},
+        "model_config": asdict(config),
+        "config": shape,
+        "tokenizer": tokenizer.to_text(encoding),
+        "step": 0,
+    }
+
+
+def gpt2_tokenizer(vocab_size, where):
+    """GPT-2's (encoding, token_ids), for a model without a tokenizer. Raises UserError where its size excludes them."""
+    if vocab_size not in (tokenizer.GPT2_VOCAB_SIZE, 50304):  # nanoGPT pads it to a multiple of 64
+        raise UserError(
+            f"{where} comes without a tokenizer, and only GPT-2's (50,257 tokens, or 50,304 with padding) is known"
+            f" without one: this model has {vocab_size}"
+        )
+    return tokenizer.gpt2(), range(tokenizer.GPT2_VOCAB_SIZE)
+
+
+# -- nanoGPT ----------------------------------------------------------------------------------------------------------
+
+
+def from_nanogpt(contents, path):
+    """The loaded contents of a nanoGPT checkpoint, or of a program that derives from it, as a checkpoint of ours.
+
+    nanoGPT computes the exact GELU, which GPT-2 and model.py approximate by tanh. Logits differ by 1e-3 on average, and
+    the loss by less than anyone quotes. Raises UserError.
+    """
+    arguments, tensors = contents["model_args"], contents["model"]
+    if not isinstance(arguments, dict) or not isinstance(tensors, dict):
+        raise UserError(f"{path} is no whole checkpoint of nanoGPT: its model or model_args is not a dict")
+    names = ["n_layer", "n_head", "n_embd", "block_size", "vocab_size"]
+    if lacking := [name for name in names if not isinstance(arguments.get(name), int)]:
+        raise UserError(f"{path} is no whole checkpoint of nanoGPT: its model_args lack {', '.join(lacking)}")
+    # torch.compile and DistributedDataParallel put prefixes in front; older versions keep the causal mask as attn.bias
+    parameters = {
+        re.sub(r"^((_orig_mod|module)\.)+", "", name): tensor
+        for name, tensor in tensors.items()
+        if isinstance(tensor, torch.Tensor) and not name.endswith(".attn.bias")
+    }
+    has_bias = any(name.endswith(".bias") for name in parameters)
+    shape = {name: arguments[name] for name in names[:4]} | {"bias": bool(arguments.get("bias", has_bias))}
+    step = contents.get("iter_num")
+    saved = as_checkpoint(parameters, shape, *gpt2_tokenizer(arguments["vocab_size"], path), path)
+    return saved | {"step": step if isinstance(step, int) else 0}
+
+
+# -- Hugging Face -----------------------------------------------------------------------------------------------------
+
+
+def weight_files(folder):
+    """The files with the weights of a Hugging Face folder, [] if it is none."""
+    found = ([file for pattern in kind for file in sorted(Path(folder).glob(pattern))] for kind in WEIGHTS)
+    return next(filter(None, found), [])
+
+
+def load_hugging_face(folder, name=None):
+    """A Hugging Face folder of GPT-2's architecture as a checkpoint of ours. Raises UserError, which names `name`."""
+    folder, name = Path(folder), name or folder
+    config = read_config(folder, name)
+    check_config(config, name)
+    encoding, token_ids = read_tokenizer(folder, config, name)
+    shape = {key: config[key] for key in ("n_layer", "n_head", "n_embd")}
+    shape |= {"block_size": config["n_positions"], "bias": True}
+    return as_checkpoint(read_weights(folder, name), shape, encoding, token_ids, name)
+
+
+def read_config(folder, name):
+    """The settings in a folder's config.json, GPT-2's defaults filled in."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is not an object")
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"cannot read config.json of {name} ({first_line(error)}): download or export it again"
+        ) from error
+    return GPT2_DEFAULTS | {key: values[0] for key, values in COMPUTED.items()} | config
+
+
+def check_config(config, name):
+    """Raise UserError, with the reason, where model.py does not compute what a model with this config.json does."""
+    if config["model_type"] == "gpt_neo":
+        raise UserError(
+            f"{name} is a GPT-Neo, and model.py computes GPT-2: a GPT-Neo's local layers attend to the last"
+            f" {config.get('window_size', 256)} tokens only, and its attention scores are not divided by the square"
+            " root of the head size"
+        )
+    if config["model_type"] != "gpt2":
+        raise UserError(f"{name} is a {config['model_type']}, and model.py computes GPT-2 only")
+    if config["quantization_config"]:
+        raise UserError(f"{name} has quantized weights, which are not read: use the model that it was made from")
+    for key, computed in COMPUTED.items():
+        if config[key] not in computed:
+            raise UserError(f"{name} is a GPT-2 with {key} {config[key]}, which model.py does not compute")
+    if config["n_inner"] not in (None, 4 * config["n_embd"]):
+        raise UserError(f"{name} is a GPT-2 with n_inner {config['n_inner']}, and model.py has 4 * n_embd there")
+
+
+def read_weights(folder, name):
+    """{GPT-2's name: float32 tensor} of a Hugging Face folder, matrices as nn.Linear keeps them. Raises UserError."""
+    tensors, files = {}, weight_files(folder)
+    if not files:
+        raise UserError(f"{name} holds no weights (model.safetensors or pytorch_model.bin)")
+    for file in files:
+        loaded = read_tensors(file) if file.suffix == ".bin" else read_safetensors(file)
+        if not isinstance(loaded, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in loaded.values()):
+            raise UserError(f"{file} holds more than tensors: save the state_dict of the model")
+        tensors |= loaded
+    parameters = {}
+    for key, tensor in tensors.items():
+        key = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"
+        if not key.endswith((".attn.bias", ".attn.masked_bias")):  # the causal mask, which older versions keep
+            parameters[key] = tensor.float()
+    return gpt2.transpose_matrices(parameters)
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file. Raises UserError."""
+    try:
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    except ImportError as error:
+        raise UserError("Hugging Face models need the package safetensors: pip install safetensors") from error
+    except Exception as error:  # safetensors has its own
+        raise UserError(f"{path} is damaged ({first_line(error)}): download or export it again") from error
+
+
+def read_tokenizer(folder, config, name):
+    """(encoding, token_ids) of a Hugging Face folder; GPT-2's, if it has no tokenizer and the size fits.
+
+    token_ids holds, for each id of `encoding`, the id that the folder's tokenizer gives the token: some put special
+    tokens first. Raises UserError where a text would get other tokens than by byte-pair encoding of GPT-2's kind.
+    """
+    try:
+        if (folder / "tokenizer.json").exists():
+            whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            bpe, cut = whole["model"], whole["pre_tokenizer"] or {}
+            vocabulary, merges = bpe["vocab"], bpe["merges"]
+            special = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
+            as_in_gpt2 = (
+                not whole.get("normalizer")
+                and cut.get("type") == "ByteLevel"
+                and not cut.get("add_prefix_space")
+                and cut.get("use_regex", True)
+                and not any(bpe.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
+            )
+        elif (folder / "vocab.json").exists():
+            vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
+            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+            merges = [line for line in lines if line and not line.startswith("#version")]
+            special, as_in_gpt2 = {}, True
+        else:
+            return gpt2_tokenizer(config["vocab_size"], name)
+        merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+        tokens = sorted((token for token in vocabulary if len(token) == 1), key=vocabulary.get)
+        tokens += list(dict.fromkeys(left + right for left, right in merges))
+        special = vocabulary | special
+        token_ids = [special[token] for token in tokens]
+        token_ids.append(special.get(tokenizer.ENDOFTEXT, config["eos_token_id"]))
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the tokenizer of {name} is damaged, or not of GPT-2's kind ({error!r})") from error
+    encoding = tokenizer.from_vocabulary({token: i for i, token in enumerate(tokens)})
+    if not as_in_gpt2 or merges != tokenizer.to_vocabulary(encoding)[1]:
+        raise UserError(
+            f"the tokenizer of {name} does not cut and merge as GPT-2's does, and no other kind can be used"
+        )
+    kept = set(token_ids)
+    left_out = [token for token, i in special.items() if i not in kept]
+    if left_out and os.environ.get("RANK", "0") == "0":
+        some = ", ".join(map(repr, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
+        print(f"{name}: left out {len(left_out)} special tokens ({some})", file=sys.stderr)
+    return encoding, token_ids

@@ -1,0 +1,127 @@
+"""What a run reports and keeps: its header, each line of the log, each validation, its end.
+
+Every process has a Recorder; only the main one prints and writes.
+"""
+
+import math
+import platform
+import shlex
+
+import torch
+
+from slm import devices, resume, tokenizer
+from slm.progress import Progress, ending, run_header, sample_story, step_header
+from slm.run_folder import RunFolder, describe_run
+from slm.trackers import start_trackers
+
+HOPELESS = 2  # a loss above so many times that of guessing is no "best so far"
+
+
+class Recorder:
+    """Reports the run of `config` and writes its folder. Raises UserError where the folder cannot be had.
+
+    loaded: the checkpoint that the run starts from, or None.
+    """
+
+    def __init__(self, config, set_by, setup, state, loaded):
+        self.config, self.set_by, self.setup, self.state = config, set_by, setup, state
+        self.resuming = config.init_from == "resume"
+        self.init_from = loaded["config"]["init_from"] if self.resuming else config.init_from
+        self.progress = Progress(config, setup.group.is_main)
+        self.print = self.progress.print
+        self.folder = RunFolder(config.out_dir, self.print) if setup.group.is_main else None
+        self.last_loss, self.trackers, self.stepper = None, [], None
+        self.skipped = state.skipped  # of these steps the user knows
+        self.print(run_header(config, set_by, setup))
+
+    def begin(self, stepper):
+        """Open the folder for a run that `stepper` trains: an earlier one moves aside. Raises UserError."""
+        self.stepper, self.state.corpus = stepper, self.setup.corpus.fingerprint()
+        self.print(step_header(self.config, self.setup, stepper))
+        if not self.folder:
+            return
+        earlier_id = self.folder.read_description().get("wandb_id") if self.resuming else None
+        self.trackers = start_trackers(self.config, earlier_id)
+        description = describe_run(
+            self.config,
+            self.set_by,
+            versions={"python": platform.python_version(), "torch": torch.__version__, "cuda": torch.version.cuda},
+            device=devices.describe(self.setup.device),
+            dtype=devices.dtype_name(self.setup.dtype),
+            processes=self.setup.group.world_size,
+            micro_batch=stepper.micro_batch,
+            seconds_to_settle=stepper.seconds,  # to find the micro-batch and compile
+            corpus=self.setup.corpus.meta,
+            wandb_id=next((tracker.id for tracker in self.trackers if hasattr(tracker, "id")), None),
+        )
+        self.folder.begin(description, self.state if self.resuming else None)
+
+    def line(self, line, score):
+        """Add a line to the log, and to the progress; score: of the validation at this step, or None."""
+        self.state.logged = line["step"]
+        if not self.folder:
+            return
+        if score:
+            line |= {"val_loss": score.loss, "val_bpb": score.bpb}
+        if self.state.skipped > self.skipped:
+            self.skipped = self.state.skipped
+            steps = "1 step was" if self.skipped == 1 else f"{self.skipped:.0f} steps were"
+            self.print(f"step {self.state.step:,}: {steps} skipped so far: the gradient was not finite")
+        self.folder.add_line(line)
+        for tracker in self.trackers:
+            self.folder.try_to(tracker.log, line, line["step"])
+        self.progress.show(line, self.setup, force=bool(score))
+
+    def validation(self, score):
+        """Save last.pt, and best.pt where this is the best so far; draw the curve; print the score and a story."""
+        state, config, guessing = self.state, self.config, math.log(self.setup.corpus.vocab_size)
+        self.last_loss = score.loss
+        is_best = score.loss < min(state.best, HOPELESS * guessing)
+        if is_best:
+            state.best, state.best_step = score.loss, state.step
+        if not self.folder:
+            return
+        remark = ", the best so far" if is_best else ""
+        if not score.loss < HOPELESS * guessing:
+            remark = f", where guessing gives {guessing:.2f}: try a lower --learning_rate"
+        self.print(f"step {state.step:,}: {score}{remark}")
+        contents = self.contents()
+        if is_best:
+            self.folder.save("best.pt", contents | {"val_loss": score.loss, "val_bpb": score.bpb})
+        self.save_last(contents)
+        self.folder.draw()
+        if config.sample_prompt:
+            with devices.autocast(self.setup.device, self.setup.dtype):
+                self.progress.story(sample_story(self.setup.model, self.encoding(), config.sample_prompt, config.seed))
+
+    def encoding(self):
+        return tokenizer.from_text(self.setup.corpus.tokenizer_text)
+
+    def contents(self):
+        setup = self.setup
+        return resume.model_contents(setup.model, self.config, self.state, setup.corpus, self.init_from)
+
+    def save_last(self, contents=None):
+        """Save last.pt, which a resumed run continues from."""
+        if self.folder:
+            more = resume.resume_contents(self.stepper.optimizer, self.stepper.scaler, self.state)
+            self.folder.save("last.pt", (contents or self.contents()) | more)
+
+    def finish(self, stopped):
+        """Wait for the files and unlock the folder; print how the run ended and what comes next."""
+        self.progress.close()
+        if not self.folder:
+            return
+        self.folder.close()
+        out_dir, state = shlex.quote(self.config.out_dir), self.state
+        if stopped:
+            self.print(
+                f"stopped after step {state.step:,}, saved in {out_dir}/last.pt: the same command with"
+                " --init_from=resume continues"
+            )
+            return
+        cuda = self.setup.device.type == "cuda"
+        memory = torch.cuda.max_memory_reserved(self.setup.device) / 2**30 if cuda else 0
+        gpu = f", at most {memory:.1f} GiB of GPU memory" if cuda else ""
+        self.print(f"{state.seconds:.0f} s of training{gpu}\n{ending(out_dir, state, self.last_loss)}")
+        self.print(f"next: python sample.py --out_dir={out_dir}")

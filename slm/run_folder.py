@@ -1,0 +1,233 @@
+"""The folder of a run: config.json, log.csv, loss.png, best.pt, last.pt. One process writes it, one run at a time.
+
+Checkpoints and the plot are written by a thread, from copies, in order; `wait` waits for them. A checkpoint that cannot
+be written ends the run; a log or a plot that cannot is reported once and tried again.
+"""
+
+import csv
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from slm import checkpoint
+from slm.config import OPTIONS
+from slm.errors import UserError, first_line
+from slm.files import ROOT, atomic_write, lock_folder, make_folder
+
+RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json", "tensorboard"]
+LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
+
+
+class RunFolder:
+    """The folder at `path`, made and locked. Raises UserError where that is impossible."""
+
+    def __init__(self, path, print_line=print):
+        self.path, self.print_line = Path(path), print_line
+        make_folder(self.path, "give another --out_dir")
+        self.lock = lock_folder(self.path, f"another run writes into {self.path}: give another --out_dir, or stop it")
+        self.writer = ThreadPoolExecutor(1, "run folder")
+        self.pending = []
+        self.log = None
+        self.reported = set()
+
+    def read_description(self):
+        """The config.json of the folder, {} where there is none that can be read."""
+        try:
+            return dict(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError, TypeError):
+            return {}
+
+    def begin(self, description, resumed=None):
+        """Write config.json and open log.csv; resumed: the TrainState to continue from.
+
+        A new run first moves an earlier one aside; a resumed run is one more entry in the list `resumes`.
+        """
+        resumes = []
+        if resumed:
+            now = {name: description[name] for name in ("started", "command", "git_commit")}
+            resumes = [*earlier_resumes(self.read_description()), {"step": resumed.step, **now}]
+        else:
+            self.move_earlier_run()
+        with atomic_write(self.path / "config.json") as file:
+            file.write(json.dumps(description | {"resumes": resumes}, indent=2).encode())
+        self.log = Log(self.path / "log.csv", resumed.logged if resumed else 0)
+
+    def move_earlier_run(self):
+        """Move an earlier run to NAME.1, NAME.2, ... beside the folder, or inside it where that is impossible."""
+        if not any((self.path / name).exists() for name in ("best.pt", "last.pt")):
+            return
+        beside = self.path.name not in ("", "..") and same_writable_disk(self.path.absolute().parent, self.path)
+        for first in [self.path, self.path / "run"] if beside else [self.path / "run"]:
+            number = next(n for n in range(1, sys.maxsize) if not first.with_name(f"{first.name}.{n}").exists())
+            target, moved = first.with_name(f"{first.name}.{number}"), []
+            make_folder(target, f"{self.path} holds a run that has no place to move to: give another --out_dir")
+            try:
+                for name in RUN_FILES:
+                    if (self.path / name).exists():
+                        (self.path / name).rename(target / name)
+                        moved.append(name)
+            except OSError as error:
+                if first is self.path and not moved:  # the folder is a mount point that looks like none
+                    target.rmdir()
+                    continue
+                reason = error.strerror or error
+                raise UserError(f"cannot move the run in {self.path} to {target}: {reason}") from error
+            self.print_line(f"moved    the earlier run in {self.path} to {target}")
+            return
+
+    def save(self, name, contents):
+        """Write the checkpoint `name` in the background. Nothing may change `contents` afterwards."""
+        self.submit(checkpoint.save_checkpoint, self.path / name, contents)
+
+    def add_line(self, line):
+        """Add a line, {field: number}, to log.csv."""
+        self.raise_failure()
+        self.log.add(line)
+        self.try_to(self.log.flush)
+
+    def draw(self):
+        """Draw loss.png in the background."""
+        self.submit(self.try_to, draw_losses, list(self.log.rows), self.path / "loss.png", str(self.path))
+
+    def submit(self, function, *arguments):
+        self.raise_failure()
+        self.pending.append(self.writer.submit(function, *arguments))
+
+    def raise_failure(self):
+        """Raise the UserError of a write that failed in the background."""
+        while self.pending and self.pending[0].done():
+            self.pending.pop(0).result()
+
+    def wait(self):
+        """Wait until everything is on disk."""
+        while self.pending:
+            self.pending.pop(0).result()
+        if self.log and self.log.unwritten:
+            self.try_to(self.log.flush)
+        if self.log and self.log.unwritten:
+            self.print_line(f"warning: {self.log.path} lacks its last {self.log.unwritten} lines")
+
+    def close(self):
+        """Wait until everything is on disk, and unlock the folder."""
+        self.wait()
+        self.writer.shutdown()
+        if self.lock:
+            self.lock.close()
+
+    def try_to(self, function, *arguments):
+        """Call what must not end a run; its first failure is one line."""
+        try:
+            function(*arguments)
+        except Exception as error:
+            name = getattr(function, "__qualname__", function)
+            if name not in self.reported:
+                self.reported.add(name)
+                self.print_line(f"warning: {first_line(error)}; the run goes on and tries again")
+
+
+def same_writable_disk(parent, folder):
+    """Whether a file of `folder` can be renamed into a new folder in `parent`."""
+    return os.access(parent, os.W_OK) and os.stat(parent).st_dev == os.stat(folder).st_dev
+
+
+def earlier_resumes(description):
+    """[{step, started, command, ...}] of an earlier config.json. Older ones hold the whole file before each resume."""
+    resumes = description.get("resumes", [])
+    while description.get("resumed"):
+        now = {name: description.get(name) for name in ("started", "command", "git_commit")}
+        resumes = [{"step": description["resumed"].get("step"), **now}, *resumes]
+        description = description["resumed"].get("run", {})
+    return resumes
+
+
+class Log:
+    """log.csv: a line every log_interval steps and at each validation; a field without a measurement is empty."""
+
+    def __init__(self, path, last_step):
+        """Of an earlier run's lines those up to `last_step` stay, with all their fields."""
+        self.path = path
+        self.rows = [row for row in read_log(path) if int(row["step"]) <= last_step] if last_step else []
+        self.fields = list(dict.fromkeys([*LOG_FIELDS, *(name for row in self.rows[:1] for name in row)]))
+        self.unwritten = 0  # how many of the last rows are not in the file yet
+        self.rewrite = True  # whether the next write is of the whole file
+        self.flush()
+
+    def add(self, line):
+        """Add a line, {field: number}, which `flush` writes. A field that is new becomes one more column."""
+        row = {name: str(line[name]) if isinstance(line[name], int) else f"{line[name]:.7g}" for name in line}
+        new_fields = [name for name in row if name not in self.fields]
+        self.fields += new_fields
+        self.rewrite |= bool(new_fields)
+        self.rows.append(row)
+        self.unwritten += 1
+
+    def flush(self):
+        """Append the newest line; with a new field, or after a failure, write the whole file. Raises OSError."""
+        if self.rewrite:
+            with atomic_write(self.path) as file:
+                file.write((",".join(self.fields) + "\n" + self.as_text(self.rows)).encode())
+        else:
+            self.rewrite = True  # a failure may cut the line off
+            with open(self.path, "a", newline="") as file:
+                file.write(self.as_text(self.rows[-1:]))
+        self.rewrite, self.unwritten = False, 0
+
+    def as_text(self, rows):
+        return "".join(",".join(row.get(name, "") for name in self.fields) + "\n" for row in rows)
+
+
+def read_log(path):
+    """The rows of a log.csv as dicts of text, without lines that a crash cut off."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if None not in row and None not in row.values() and row.get("step", "").isdigit()]
+
+
+def draw_losses(rows, path, title):
+    """Draw the losses of log.csv's rows over the steps as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    for name, style in (("train_loss", "-"), ("val_loss", "o-")):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), markersize=4, linewidth=1.2)
+    axes.set(xlabel="optimizer step", ylabel="loss, nats a token")
+    axes.set_title(title, parse_math=False)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with warnings.catch_warnings(), atomic_write(path) as file:
+        warnings.simplefilter("ignore")  # a letter of the title that the font lacks
+        figure.savefig(file, dpi=120, format="png")
+    pyplot.close(figure)
+
+
+def describe_run(config, set_by, **more):
+    """What produced a run, for config.json: options and what set them, command, code, time, and `more`."""
+
+    def git(*arguments):
+        try:
+            return subprocess.check_output(["git", *arguments], cwd=ROOT, text=True, stderr=subprocess.DEVNULL).strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+
+    changes = git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "options": {name: {"value": getattr(config, name), "from": set_by[name]} for name in OPTIONS},
+        "command": shlex.join(["python", *sys.argv]),
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": None if changes is None else bool(changes),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **more,
+    }

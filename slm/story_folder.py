@@ -1,0 +1,143 @@
+"""Which files of a folder hold stories, and of which split they are. What is left aside is listed, with the reason."""
+
+import re
+from collections import defaultdict
+
+from slm.errors import UserError
+from slm.prepared_folder import PREPARED_FILES
+
+SUFFIXES = (".parquet", ".jsonl", ".txt")
+KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
+    ["validation", "valid", "val", "dev"], "validation"
+)
+SPLIT_WORD = re.compile(r"(?:^|(?<=[-_.]))(validation|valid|val|dev|test)(?=$|[-_.])")
+# the number of a file that is one of several, and the hash behind it, as in train-00000-of-00004-0a1b2c3d4e5f6071
+FILE_NUMBER = re.compile(r"[-_.]?\d+(?:[-_.]of[-_.]\d+)?(?:-[0-9a-f]{16})?$")
+LISTED = 3  # names in a line, before "and 5 more"
+
+
+def list_files(root, hidden=False):
+    """(files, left_aside): all files under a folder, sorted, and {reason: [path, ...]} for what is not among them.
+
+    Links are followed; a folder with several paths is entered once, by its real path if that is under `root`.
+    hidden: whether to include names that begin with a dot, and __MACOSX. Raises UserError for an unreadable folder.
+    """
+    files, left_aside = [], defaultdict(list)
+    folders, links, entered = [root], [], set()
+    while folders or links:
+        folder = folders.pop() if folders else links.pop(0)
+        real = folder.resolve()
+        if real in entered:
+            left_aside["the same folder by another link"].append(folder)
+            continue
+        entered.add(real)
+        try:
+            entries = sorted(folder.iterdir())
+        except OSError as error:
+            raise UserError(f"cannot read the folder {folder}: {error.strerror}") from error
+        is_prepared = (folder / PREPARED_FILES[0]) in entries
+        for entry in entries:
+            if is_prepared and entry.name in (*PREPARED_FILES, ".lock", ".partial"):
+                continue  # what an earlier prepare.py wrote beside its source
+            if not hidden and (entry.name.startswith(".") or entry.name == "__MACOSX"):
+                left_aside["hidden"].append(entry)
+            elif entry.is_dir() and entry.is_symlink() and real.is_relative_to(entry.resolve()):
+                left_aside["a link to a folder above it"].append(entry)
+            elif entry.is_dir():
+                (links if entry.is_symlink() else folders).append(entry)
+            elif entry.is_file():
+                files.append(entry)
+            else:
+                kind = "a broken link" if entry.is_symlink() else "neither a file nor a folder"
+                left_aside[kind].append(entry)
+    return sorted(files), left_aside
+
+
+def find_story_files(path):
+    """({split: [file, ...]}, note) of a file or a folder; the note is a line that names the files of each split.
+
+    A folder must have a train split and files of one kind, else UserError; a test split is left aside.
+    """
+    if path.is_file():
+        if path.suffix.lower() not in SUFFIXES:
+            raise UserError(f"{path} is no {KINDS} file: save it as one of these")
+        return {"train": [path]}, f"train: {path.name}"
+    if not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder: --dataset takes one of these")
+
+    files, left_aside = list_files(path)
+    stories, real_files = [], set()
+    # a file that has its real path here goes by that path, not by a link's
+    for file in sorted(files, key=lambda file: (file.resolve() != path.resolve() / file.relative_to(path), file)):
+        if file.suffix.lower() not in SUFFIXES:
+            left_aside[f"not {KINDS}"].append(file)
+        elif file.resolve() in real_files:
+            left_aside["the same file by another link"].append(file)
+        else:
+            stories.append(file)
+            real_files.add(file.resolve())
+    stories.sort()
+    kinds = {suffix: [file for file in stories if file.suffix.lower() == suffix] for suffix in SUFFIXES}
+    kinds = {suffix: files for suffix, files in kinds.items() if files}
+    if not kinds:
+        raise UserError(" ".join([f"{path} holds no {KINDS} file;", note_of(path, {}, left_aside)]).rstrip(" ;"))
+    if len(kinds) > 1:
+        each = ", ".join(f"{suffix} ({listing(path, files)})" for suffix, files in kinds.items())
+        raise UserError(f"{path} holds {each}, maybe the same stories twice: name one file, or a folder with one kind")
+
+    splits = {"train": [], "validation": [], "test": []}
+    for file, split in zip(stories, split_of_each([file.relative_to(path) for file in stories]), strict=True):
+        splits[split].append(file)
+    left_aside["a test split"] = splits.pop("test")
+    splits = {name: files for name, files in splits.items() if files}
+    note = note_of(path, splits, left_aside)
+    if "train" not in splits:
+        raise UserError(f"{path} has no train split ({note}): name the file or folder to train on")
+    return splits, note
+
+
+def split_of_each(paths):
+    """The split of each of `paths` (relative to the folder that is the source): train, validation or test.
+
+    The first part of a path that names a split decides; where none does, the file is for training.
+    """
+    named = [(*path.parent.parts, path.name.removesuffix(path.suffix)) for path in paths]
+    named = [tuple(FILE_NUMBER.sub("", part.lower()) for part in parts) for parts in named]
+    beside = defaultdict(set)  # the names in each folder
+    for parts in named:
+        for depth, part in enumerate(parts):
+            beside[parts[:depth]].add(part)
+    for parts in named:
+        splits = (split_named(part, beside[parts[:depth]]) for depth, part in enumerate(parts))
+        yield next(filter(None, splits), "train")
+
+
+def split_named(name, beside):
+    """The split that a name says, among the names `beside` it in its folder, or None.
+
+    A word such as `test` makes a split where it is the whole name, or where `train`, or the same name with `train` in
+    the place of the word or without the word, is beside it: stories have titles with such words in them.
+    """
+    if name in SPLIT_NAMES:
+        return SPLIT_NAMES[name]
+    for word in SPLIT_WORD.finditer(name):
+        before, after = name[: word.start()], name[word.end() :]
+        without = (before + after).strip("-_.")
+        if beside & {"train", "training", f"{before}train{after}", f"{before}training{after}", without}:
+            return SPLIT_NAMES[word[1]]
+    return None
+
+
+def listing(root, files):
+    """The first names of a list of paths under `root`, and how many more there are."""
+    names = [file.relative_to(root).as_posix() for file in files]
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def note_of(root, splits, left_aside):
+    """A line that names the files of each split, and those left aside with the reason."""
+    parts = [f"{name}: {listing(root, files)}" for name, files in splits.items()]
+    aside = [f"{listing(root, files)} ({reason})" for reason, files in left_aside.items() if files]
+    return "; ".join([*parts, *(["left aside: " + ", ".join(aside)] if aside else [])])

@@ -1,0 +1,139 @@
+"""slm/compilation.py: a captured step does what a launched one does, and a capture that fails costs nothing but speed."""
+
+import functools
+
+import pytest
+import torch
+from conftest import same_tensors, small_config
+
+from slm import compilation
+from slm.compilation import CapturedStep
+from slm.train_state import TrainState
+from train import get_lr, make_stepper, seed_dropout, set_lr, set_up
+
+
+class Steps:
+    """A step that adds its batch up."""
+
+    def __init__(self):
+        self.total, self.launched = 0, 0
+
+    def __call__(self, batch):
+        self.total, self.launched = self.total + batch.sum().item(), self.launched + 1
+
+
+def captured_step(monkeypatch, capture, agree=bool):
+    monkeypatch.setattr(compilation, "capture_cuda_graph", capture)
+    step, recovered, lines = Steps(), [], []
+    return CapturedStep(step, agree, lambda: recovered.append(True), lines.append), step, recovered, lines
+
+
+def batches(count=4):
+    return [torch.full((2, 3), float(number)) for number in range(1, count + 1)]
+
+
+def test_a_captured_step_is_replayed_on_each_batch(monkeypatch):
+    """The first step runs, and is then recorded without running; the graph reads the batches from one place."""
+    recorded = []
+    run, step, recovered, lines = captured_step(monkeypatch, lambda function: recorded.append(function) or function)
+    for batch in batches():
+        run(batch)
+    assert step.total == 6 * (1 + 2 + 3 + 4) and len(recorded) == 1
+    assert not recovered and not lines
+    run.close()
+    assert run.replay is None and run.batch is None
+
+
+def fail_with(error):
+    def fail(*_):
+        raise error
+
+    return fail
+
+
+FAILURES = {
+    "an operation that cannot be captured": (RuntimeError("operation not permitted\nwhen stream is capturing"), "not p"),
+    "memory": (torch.OutOfMemoryError("CUDA out of memory. Tried ..."), "memory is short"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_capture_that_fails(monkeypatch, kind):
+    """One line, and each step is launched; it is not tried again."""
+    error, words = FAILURES[kind]
+    run, step, recovered, lines = captured_step(monkeypatch, fail_with(error))
+    for batch in batches():
+        run(batch)
+    assert step.total == 6 * (1 + 2 + 3 + 4) and step.launched == 4
+    assert recovered == [True]
+    (line,) = lines
+    assert line.startswith("no CUDA graph (") and words in line and "\n" not in line
+
+
+def test_a_capture_that_fails_in_another_process(monkeypatch):
+    """All processes replay or none: a graph with half of a message in it would wait for ever."""
+    asked = []
+    run, step, recovered, lines = captured_step(monkeypatch, lambda function: function, lambda worked: asked.append(worked))
+    for batch in batches():
+        run(batch)
+    assert asked == [True] and recovered == [True] and step.launched == 4 and run.replay is None
+    assert "another process failed" in lines[0]
+
+
+def test_training_goes_on_after_a_capture_that_failed_in_mid_step(here, monkeypatch):
+    """The recording runs part of a step, then fails: what it left in gradients and scaler does not count."""
+    config, set_by = small_config("--dropout=0", "--micro_batch_size=4", "--dtype=float32")
+
+    def after_steps(capture):
+        setup, lines = set_up(config, set_by), []
+        if capture:
+            monkeypatch.setattr(compilation, "has_room", lambda device, memory: True)
+            monkeypatch.setattr(compilation, "capture_cuda_graph", functools.partial(capture, setup))
+        stepper = make_stepper(config, setup, TrainState(), setup.batches[0], lines.append)
+        setup.model.train()
+        for step in range(4):
+            set_lr(stepper.optimizer, get_lr(step, config))
+            stepper.run(setup.batches[step])
+        assert len(lines) == bool(capture)
+        stepper.close()
+        return dict(setup.model.named_parameters()), stepper.metrics.sums
+
+    def before_the_norm(setup, function):
+        with monkeypatch.context() as patch:
+            patch.setattr(setup.group, "sum_gradients", fail_with(RuntimeError("cannot capture")))
+            function()
+
+    def after_the_norm(setup, function):
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.amp.GradScaler, "step", fail_with(RuntimeError("cannot capture")))
+            function()
+
+    expected, sums = after_steps(None)
+    for capture in (before_the_norm, after_the_norm):
+        parameters, sums_again = after_steps(capture)
+        assert same_tensors(parameters, expected) and torch.equal(sums, sums_again)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_captured_step_does_what_a_launched_one_does(here, dtype):
+    def after_steps(capturing):
+        cuda = ["--device=cuda", f"--dtype={dtype}", "--micro_batch_size=4", "--compile=False"]
+        config, set_by = small_config(*cuda, f"--cuda_graph={capturing}")
+        setup = set_up(config, set_by)
+        stepper = make_stepper(config, setup, TrainState(), setup.batches[0], print)
+        setup.model.train()
+        for step in range(8):
+            set_lr(stepper.optimizer, get_lr(step, config))
+            seed_dropout(config.seed, step, 0)
+            stepper.run(setup.batches[step])
+        assert capturing == bool(getattr(stepper.run, "replay", None))
+        measured = [*stepper.metrics.sums.tolist(), stepper.metrics.grad_norm.item()]
+        stepper.close()
+        return measured, list(setup.model.parameters())
+
+    measured, parameters = after_steps(capturing=False)
+    assert measured[1] > 0
+    again, replayed = after_steps(capturing=True)
+    assert again == pytest.approx(measured, rel=1e-4)
+    assert all(torch.allclose(*pair, atol=1e-4) for pair in zip(parameters, replayed, strict=True))

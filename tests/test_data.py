@@ -1,0 +1,192 @@
+"""slm/data.py: a prepared folder, checked, and which of its tokens make a step."""
+
+import json
+import os
+import shutil
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from slm.data import Corpus, TokenFile, TrainBatches, validation_batches
+from slm.errors import UserError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def token_path(tmp_path):
+    """A file of 1,003 tokens, each of which is its place."""
+    np.arange(1003, dtype=np.uint16).tofile(tmp_path / "t.bin")
+    return tmp_path / "t.bin"
+
+
+def train_batches(path, sequences, seed=1, rank=0, world_size=1):
+    config = SimpleNamespace(block_size=10, sequences_per_step=sequences, seed=seed)
+    return TrainBatches(path, config, CPU, rank, world_size)
+
+
+# -- batches ----------------------------------------------------------------------------------------------------------
+
+
+def test_windows_of_a_ring(token_path):
+    windows = TokenFile(token_path).read_windows([5, 1000, -1], 5)
+    assert windows.dtype == np.int64
+    assert windows.tolist() == [[5, 6, 7, 8, 9], [1000, 1001, 1002, 0, 1], [1002, 0, 1, 2, 3]]
+
+
+def test_each_token_is_trained_on_once_an_epoch(token_path):
+    """100 windows of 10: each of the 1,003 tokens but the 3 at the cut is a target once, in a new order and cut."""
+    batches = train_batches(token_path, sequences=20)
+    epochs = []
+    for epoch in range(2):
+        steps = torch.cat([batches[step] for step in range(5 * epoch, 5 * epoch + 5)])
+        assert steps.shape == (100, 11)
+        assert torch.equal(steps[:, 1:], (steps[:, :-1] + 1) % 1003), "a window is not a piece of the text"
+        targets = steps[:, 1:].flatten().tolist()
+        assert len(set(targets)) == len(targets) == 1000
+        epochs.append(steps[:, 0].tolist())
+    assert epochs[0] != epochs[1] and {start % 10 for start in epochs[0]} != {start % 10 for start in epochs[1]}
+
+
+def test_a_batch_depends_on_seed_and_step_alone(token_path):
+    """Also across the end of an epoch (100 windows, 24 a step), in any order, and however many processes share it."""
+    first = train_batches(token_path, 24)
+    expected = [first[step] for step in range(10)]
+    again = train_batches(token_path, 24)
+    for step in (9, 4, 5, 0):
+        assert torch.equal(again[step], expected[step])
+    assert not torch.equal(train_batches(token_path, 24, seed=2)[0], expected[0])
+    for world_size in (2, 3, 8):
+        shares = [train_batches(token_path, 24, 1, rank, world_size)[4] for rank in range(world_size)]
+        assert torch.equal(torch.cat(shares), expected[4])
+
+
+def test_a_step_of_several_epochs(token_path):
+    """A corpus of 100 windows and 250 sequences a step: each window occurs two or three times."""
+    starts = train_batches(token_path, 250).starts(0)
+    assert len(starts) == 250
+    assert sorted(np.unique(starts[:100] - starts[:100].min())) == sorted(10 * np.arange(100))
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+@pytest.mark.parametrize("batch_size", [1, 8, 500])
+def test_validation_predicts_each_token_once(token_path, world_size, batch_size):
+    seen = []
+    for rank in range(world_size):
+        for idx, targets, count in validation_batches(
+            TokenFile(token_path), 10, batch_size, 0, CPU, rank, world_size
+        ):
+            assert idx.shape == targets.shape == (batch_size, 10)
+            predicted = targets >= 0
+            assert count == predicted.sum()
+            assert torch.equal((idx[predicted] + 1) % 1003, targets[predicted])
+            seen += targets[predicted].tolist()
+    assert sorted(seen) == list(range(1003))
+
+
+def test_some_windows_of_the_validation_split(token_path):
+    """Ten windows, spread evenly from the first to the last."""
+    targets = torch.cat([targets for _, targets, _ in validation_batches(TokenFile(token_path), 10, 4, 10, CPU)])
+    starts = [row[0].item() for row in targets if row[0] >= 0]
+    assert len(starts) == 10 and starts[0] == 0 and starts[-1] == 1000
+    gaps = np.diff(starts)
+    assert gaps.max() - gaps.min() <= 10
+
+
+# -- a file that changes while a run reads it -------------------------------------------------------------------------
+
+
+def test_a_corpus_that_is_replaced(token_path):
+    """`prepare.py --force` gives the name to another file: the run reads the one it began with."""
+    batches = train_batches(token_path, 20)
+    expected = [batches[step] for step in range(5)]
+    batches = train_batches(token_path, 20)
+    assert torch.equal(batches[0], expected[0])
+    np.zeros(2000, np.uint16).tofile(token_path.with_name("new"))
+    os.replace(token_path.with_name("new"), token_path)
+    for step in range(1, 5):
+        assert torch.equal(batches[step], expected[step])
+
+
+def test_a_corpus_that_becomes_shorter(token_path):
+    """Never zeros, and never the beginning in place of the end."""
+    batches = train_batches(token_path, 20)
+    batches[0]
+    os.truncate(token_path, 1000)
+    with pytest.raises(UserError, match=r"t\.bin has become shorter while it was read: prepare it again"):
+        for step in range(1, 4):  # the next step is in memory already
+            batches[step]
+    with pytest.raises(UserError, match="shorter"):
+        batches.file.read_windows([0], 10)
+
+
+# -- a prepared folder ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(workshop, tmp_path):
+    """data/small as a copy that a test may damage."""
+    shutil.copytree(workshop.path / "data/small", tmp_path / "data/small")
+    return tmp_path / "data/small"
+
+
+def test_stories(folder):
+    corpus = Corpus(folder)
+    stories = list(corpus.stories("validation"))
+    assert len(stories) == corpus.meta["splits"]["validation"]["stories"]
+    end = corpus.meta["end_of_text"]
+    assert np.concatenate([[*story, end] for story in stories]).tolist() == TokenFile(
+        corpus.path("validation")
+    ).read_windows([0], corpus.tokens["validation"])[0].tolist()
+
+
+def change_meta(folder, **changes):
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | changes))
+
+
+DAMAGE = {
+    "no folder": (lambda folder: shutil.rmtree(folder), "no prepared data in .*small: run `python prepare.py X` first"),
+    "no meta.json": (lambda folder: (folder / "meta.json").unlink(), "no prepared data"),
+    "half a meta.json": (lambda folder: (folder / "meta.json").write_text("{"), "damaged .*: run `python prepare.py X"),
+    "a list": (lambda folder: (folder / "meta.json").write_text("[]"), "meta.json is damaged"),
+    "a field is missing": (lambda folder: change_meta(folder, splits={}), "meta.json is damaged .*'train'"),
+    "too long": (lambda folder: os.truncate(folder / "train.bin", 10**6), "train.bin has 1,000,000 bytes where"),
+    "no tokens": (lambda folder: (folder / "validation.bin").unlink(), "validation.bin has 0 bytes where"),
+    "another tokenizer": (lambda folder: (folder / "tokenizer.tiktoken").write_text("IQ== 0\n"), "the tokenizer is not"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage(folder, kind):
+    damage, words = DAMAGE[kind]
+    damage(folder)
+    with pytest.raises(UserError, match=words):
+        Corpus(folder, "python prepare.py X")
+
+
+def test_what_is_prepared_beside(folder):
+    with pytest.raises(UserError, match=r"no prepared data in .*other \(prepared: small\)"):
+        Corpus(folder.with_name("other"))
+
+
+def test_a_corpus_shorter_than_a_window(folder):
+    corpus = Corpus(folder)
+    corpus.check_length(corpus.tokens["validation"])
+    with pytest.raises(UserError, match="the validation split .* fewer than one window of block_size"):
+        corpus.check_length(corpus.tokens["validation"] + 1)
+
+
+def test_a_fingerprint_tells_corpora_apart(folder):
+    fingerprint = Corpus(folder).fingerprint()
+    assert Corpus(folder).fingerprint() == fingerprint
+    change_meta(folder, created="another day")
+    assert Corpus(folder).fingerprint() == fingerprint, "the same tokens, prepared twice, are one corpus"
+    for name in ("train.bin", "validation.bin"):
+        tokens = np.fromfile(folder / name, np.uint16)
+        np.roll(tokens, 1).tofile(folder / name)
+        assert Corpus(folder).fingerprint() != fingerprint, name
+        tokens.tofile(folder / name)
+    assert Corpus(folder).fingerprint() == fingerprint

@@ -1,0 +1,104 @@
+"""slm/encode.py: batches, token ids in order, and the spot check against tiktoken."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from data.sample_stories import stories
+from slm import encode, tokenizer
+from slm.errors import UserError
+from slm.sources import Split
+
+
+@pytest.fixture
+def without_gigatoken(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gigatoken", None)
+    encode.has_gigatoken.cache_clear()
+    yield
+    encode.has_gigatoken.cache_clear()
+
+
+def joined(texts, threads=2):
+    return np.concatenate([batch.ids for batch in encode.encode(texts, tokenizer.gpt2(), threads)])
+
+
+def test_a_batch_ends_after_so_many_stories_or_so_much_text(monkeypatch):
+    monkeypatch.setattr(encode, "BATCH_STORIES", 3)
+    monkeypatch.setattr(encode, "BATCH_CHARACTERS", 10)
+    texts = ["a", "b", "c", "d", "e" * 9, "f", "g" * 30, "h"]
+    assert list(encode.batches(texts)) == [["a", "b", "c"], ["d", "e" * 9], ["f", "g" * 30], ["h"]]
+    assert list(encode.batches([])) == []
+
+
+def test_each_story_is_followed_by_end_of_text(monkeypatch):
+    monkeypatch.setattr(encode, "BATCH_STORIES", 7)
+    texts = [f"Story {i} <|endoftext|> of many." for i in range(100)]
+    encoding = tokenizer.gpt2()
+    expected = [id for text in texts for id in (*encoding.encode_ordinary(text), encoding.eot_token)]
+    assert joined(texts).tolist() == expected
+
+
+def test_tiktoken_gives_the_same_ids(without_gigatoken, monkeypatch, capsys):
+    monkeypatch.setattr(encode, "BATCH_STORIES", 50)
+    texts = list(stories(700))
+    slow = joined(texts, threads=3)
+    joined(texts[:10])
+    assert capsys.readouterr().out.count("gigatoken is not installed") == 1
+    encode.has_gigatoken.cache_clear()
+    monkeypatch.undo()
+    assert np.array_equal(slow, joined(texts))
+
+
+def test_a_split_is_counted():
+    texts = ["One two.", "Three", "", "Drei süße Äpfel."]
+    consumed = []
+    counts = encode.encode_split("counting", Split(lambda: iter(texts), 4), tokenizer.gpt2(), 1, consumed.append)
+    lengths = [len(tokenizer.gpt2().encode_ordinary(text)) for text in texts if text]
+    assert counts == {
+        "stories": 3,
+        "tokens": sum(lengths) + 3,
+        "text_bytes": sum(len(text.encode()) for text in texts),
+        "longest_story": max(lengths),
+    }
+    assert sum(map(len, consumed)) == counts["tokens"]
+
+
+def test_tokens_are_counted_by_id():
+    encoding = tokenizer.gpt2()
+    counts = encode.count_tokens(Split(lambda: iter(["a a", "a"])), encoding, 1)
+    assert counts.sum() == 3 and counts[encoding.encode_single_token(" a")] == 1
+    assert counts[encoding.encode_single_token("a")] == 2 and counts[encoding.eot_token] == 0
+
+
+def test_the_spot_check_is_a_uniform_sample():
+    """Each of 50 stories is in a sample of 10 a fifth of the time, whatever its batch."""
+    times = np.zeros(50)
+    for _ in range(600):
+        check = encode.SpotCheck(10)
+        for start in range(0, 50, 25):
+            numbers = np.arange(start, start + 25)
+            check.add([str(i) for i in numbers], numbers, np.arange(1, 26))
+        assert len(check.sample) == 10
+        for text, ids in check.sample.values():
+            assert ids.tolist() == [int(text)]
+            times[int(text)] += 1
+    assert abs(times / 600 - 0.2).max() < 0.08  # five standard deviations
+
+
+def test_ids_that_are_not_tiktokens_stop_it(monkeypatch):
+    """They are noticed wherever they begin: here in the last batch of three."""
+
+    def wrong_from_the_third_batch_on(encoding, threads):
+        right, batches = tokenizer.tiktoken_encoder(encoding), []
+
+        def encoder(batch):
+            batches.append(batch)
+            ids, ends = right(batch)
+            return (ids, ends) if len(batches) < 3 else (ids[::-1], ends)
+
+        return encoder
+
+    monkeypatch.setattr(tokenizer, "gigatoken_encoder", wrong_from_the_third_batch_on)
+    with pytest.raises(UserError, match="pip uninstall gigatoken"):
+        joined(list(stories(5000)))

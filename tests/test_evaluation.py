@@ -1,0 +1,127 @@
+"""slm/evaluation.py: the validation numbers are those of a plain loop."""
+
+import math
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import assert_mistake, call, read_meta, small_config
+
+from slm import checkpoint
+from slm.data import Corpus
+from slm.distributed import ProcessGroup
+from slm.evaluation import Evaluator, Score
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def at_run(workshop, monkeypatch):
+    monkeypatch.chdir(workshop.path)
+
+
+@pytest.fixture
+def model(at_run):
+    return checkpoint.build_model(checkpoint.load_checkpoint("out/small/best.pt"))
+
+
+@pytest.fixture
+def losses(model):
+    """The loss of each validation token, nats, one window of 32 after another: what the tests compare with."""
+    tokens = torch.from_numpy(np.fromfile("data/small/validation.bin", np.uint16).astype(np.int64))
+    losses = []
+    model.eval()
+    with torch.no_grad():
+        for start in range(0, len(tokens), 32):
+            targets = tokens[start : start + 32]
+            # end-of-text, the last token, predicts the first one
+            idx = torch.cat([tokens[start - 1 : start] if start else tokens[-1:], targets[:-1]])
+            losses.append(F.cross_entropy(model(idx[None], targets[None])[0][0], targets, reduction="none"))
+    return losses
+
+
+def evaluator(*options, dtype=torch.float32, group=None):
+    config, _ = small_config(*options)
+    return Evaluator(Corpus("data/small"), config, CPU, dtype, group or ProcessGroup("cpu"))
+
+
+@pytest.mark.parametrize("micro_batch", [1, 7, 64, 1000])
+def test_the_numbers_of_a_plain_loop(model, losses, micro_batch):
+    """Nats a token and bits per byte of the whole split, whatever the micro-batch."""
+    score = evaluator()(model, micro_batch)
+    nats = torch.cat(losses).sum().item()
+    assert score.loss == pytest.approx(nats / len(torch.cat(losses)), rel=1e-5)
+    text_bytes = read_meta("data/small")["splits"]["validation"]["text_bytes"]
+    assert score.bpb == pytest.approx(nats / math.log(2) / text_bytes, rel=1e-5)
+
+
+def test_part_of_the_split(model, losses):
+    """eval_iters x batch_size windows, spread evenly; bits per byte as if the rest were like them."""
+    score = evaluator("--eval_iters=2", "--batch_size=5")(model, 8)
+    chosen = torch.cat([losses[i] for i in np.linspace(0, len(losses) - 1, 10).round().astype(int)])
+    assert score.loss == pytest.approx(chosen.mean().item(), rel=1e-5)
+    whole = evaluator()(model, 8)
+    assert score.bpb / score.loss == pytest.approx(whole.bpb / whole.loss)
+
+
+def test_processes_share_the_split(model, losses):
+    """Two processes take turns with the batches: their sums together are the whole split's."""
+    sums = []
+
+    def all_reduce(values):
+        sums.append(values)
+        return values
+
+    for rank in range(2):
+        evaluator(group=SimpleNamespace(rank=rank, world_size=2, all_reduce=all_reduce))(model, 4)
+    (nats, count), (more_nats, more) = sums
+    assert count > 0 and more > 0 and count + more == len(torch.cat(losses))
+    assert nats + more_nats == pytest.approx(torch.cat(losses).sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_is_off_and_the_model_stays_in_its_mode(model, training):
+    evaluate = evaluator()
+    model.transformer.drop.p = 0.9
+    model.train(training)
+    assert evaluate(model, 8) == evaluate(model, 8)
+    assert model.training == training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_signal_ends_it(model):
+    model.train()
+    assert evaluator()(model, 8, SimpleNamespace(received=15)) is None
+    assert model.training
+    assert evaluator()(model, 8, SimpleNamespace(received=0)).loss > 0
+
+
+def test_mixed_precision(model, losses):
+    score = evaluator(dtype=torch.bfloat16)(model, 8)
+    assert score.loss == pytest.approx(torch.cat(losses).mean().item(), rel=1e-2)
+
+
+def test_a_score_for_people():
+    assert str(Score(2.0, 0.81234)) == "validation 2.0000 nats a token, perplexity 7.39, 0.8123 bits per byte"
+    assert "perplexity 5.2e+21," in str(Score(50.0, 1.0))
+    for loss in (1256.0, math.inf, math.nan):
+        assert len(str(Score(loss, 1.0))) < 100
+
+
+# -- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_eval_only(at_run, losses):
+    expected = torch.cat(losses).mean().item()
+    for options in (["--out_dir=out/small"], ["--init_from=out/small/last.pt", "--micro_batch_size=3"]):
+        result = call("train.py", *options, "--eval_only", "--dtype=float32", "--device=cpu")
+        assert result.status == 0, result.err
+        assert result.out.startswith("out/small/")
+        assert float(re.search(r"validation ([\d.]+) nats", result.out)[1]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_eval_only_without_a_checkpoint(here):
+    assert_mistake(call("train.py", "--dataset=small", "--eval_only"), "no checkpoint", "out/small")

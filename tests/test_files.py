@@ -1,0 +1,138 @@
+"""slm/files.py and slm/errors.py: whole files, locked folders, and how a script ends."""
+
+import errno
+import io
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import Output, start_command
+
+from slm import files
+from slm.errors import UserError, did_you_mean, first_line, run_script
+from slm.files import ROOT, atomic_write, lock_folder, make_folder
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_has_its_name_once_it_is_whole(tmp_path):
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    with atomic_write(path) as file:
+        file.write(b"new")
+        file.flush()
+        assert path.read_bytes() == b"old"
+    assert path.read_bytes() == b"new" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
+def test_a_write_that_fails_keeps_the_old_file(tmp_path, error):
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    wanted = UserError if isinstance(error, OSError) else type(error)
+    with pytest.raises(wanted) as raised, atomic_write(path) as file:
+        file.write(b"half of the n")
+        raise error
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    if wanted is UserError:
+        assert str(raised.value) == f"cannot write {path}: No space left"
+
+
+def test_where_nothing_can_be_written(tmp_path):
+    with pytest.raises(UserError, match="cannot write .*no/f"), atomic_write(tmp_path / "no" / "f"):
+        pass
+
+
+def test_folders(tmp_path, monkeypatch):
+    make_folder(tmp_path / "a/b", "hint")
+    make_folder(tmp_path / "a/b", "hint")
+    assert (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").touch()
+    for path in ("file", "file/below"):
+        with pytest.raises(UserError, match=r"the folder .* \(a file has this name\): give another name"):
+            make_folder(tmp_path / path, "give another name")
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(files.Path, "mkdir", read_only)
+    with pytest.raises(UserError, match="Read-only file system"):
+        make_folder(tmp_path / "c", "hint")
+
+
+# -- locks ------------------------------------------------------------------------------------------------------------
+
+
+def test_one_at_a_time(tmp_path):
+    lock = lock_folder(tmp_path, "busy here")
+    with pytest.raises(UserError, match="^busy here$"):
+        lock_folder(tmp_path, "busy here")
+    lock_folder(tmp_path.parent, "busy there").close()
+    lock.close()
+    lock_folder(tmp_path, "busy here").close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is Unix's")
+def test_a_killed_process_leaves_no_lock(tmp_path):
+    code = f"from slm.files import lock_folder; lock = lock_folder({str(tmp_path)!r}, ''); print('locked'); input()"
+    process = start_command([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE)
+    Output(process.stdout.fileno()).wait_for("locked")
+    with pytest.raises(UserError, match="busy"):
+        lock_folder(tmp_path, "busy")
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    lock_folder(tmp_path, "busy").close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is Unix's")
+def test_a_file_system_without_locks(tmp_path, monkeypatch, capsys):
+    import fcntl
+
+    def no_locks(*_):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    assert lock_folder(tmp_path, "busy") is None
+    assert "without locks" in capsys.readouterr().err
+
+
+# -- how a script ends ------------------------------------------------------------------------------------------------
+
+
+def end_of(monkeypatch, capsys, error):
+    """(exit status, standard error) of a script that raises `error`."""
+
+    def main():
+        raise error
+
+    monkeypatch.setattr(sys, "argv", ["/some/where/tool.py"])
+    with pytest.raises(SystemExit) as leaving:
+        run_script(main)
+    return leaving.value.code, capsys.readouterr().err
+
+
+def test_a_mistake_is_one_sentence_and_an_interrupt_is_no_error(monkeypatch, capsys):
+    assert end_of(monkeypatch, capsys, UserError("no such thing: give one")) == (2, "tool.py: no such thing: give one\n")
+    assert end_of(monkeypatch, capsys, KeyboardInterrupt()) == (130, "stopped\n")
+
+
+def test_a_bug_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        run_script(lambda: 1 / 0)
+
+
+def test_a_console_that_lacks_a_character(monkeypatch):
+    """A story may hold any character; a console of another encoding must not end the run."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii", write_through=True))
+    run_script(lambda: print("caf\u00e9 \u4e2d"))
+    assert written.getvalue() == b"caf? ?\n"
+
+
+def test_hints():
+    names = ["learning_rate", "min_lr", "max_iters"]
+    assert did_you_mean("learning_rat", names) == "; did you mean learning_rate?"
+    assert did_you_mean("xyzzy", names) == ""
+    assert first_line(ValueError("one\ntwo")) == "one" and first_line(ValueError()) == "ValueError"
+    assert first_line(ValueError("x" * 1000), 10) == "x" * 10

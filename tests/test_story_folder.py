@@ -1,0 +1,178 @@
+"""slm/story_folder.py: which files of a folder are read, to which split they belong, and what the line says."""
+
+import os
+
+import pytest
+
+from slm.errors import UserError
+from slm.story_folder import find_story_files, list_files
+
+# {file: its split}, "" for a file that is left aside
+FOLDERS = {
+    "the hub's": {
+        "data/train-00000-of-00002.txt": "train",
+        "data/train-00001-of-00002-0a1b2c3d4e5f6071.txt": "train",
+        "data/validation-00000-of-00001-00ff00ff00ff00ff.txt": "validation",
+        "data/test-00000-of-00001.txt": "",
+    },
+    "folders": {
+        "default/train/0000.txt": "train",
+        "default/train/the_test.txt": "train",
+        "default/valid/0000.txt": "validation",
+        "default/test/0000.txt": "",
+        "default/test/train.txt": "",
+    },
+    "TinyStories'": {
+        "TinyStories-train.txt": "train",
+        "TinyStories-valid.txt": "validation",
+        "TinyStoriesV2-GPT4-train.txt": "train",
+        "TinyStoriesV2-GPT4-valid.txt": "validation",
+    },
+    "plain": {"Train.TXT": "train", "Val.txt": "validation", "TEST.txt": ""},
+    "numbered": {"train_1.txt": "train", "train2.txt": "train", "dev_1.txt": "validation", "test3.txt": ""},
+    "a word in the middle": {"my_train_set.txt": "train", "my_dev_set.txt": "validation", "my_test_set.txt": ""},
+    "training": {"a.training.txt": "train", "a.validation.txt": "validation"},
+    "beside train": {"train.txt": "train", "fables-val.txt": "validation", "fables.txt": "train"},
+    "with and without the word": {"fables.txt": "train", "fables_val.txt": "validation"},
+    "an explicit split alone": {"fables.txt": "train", "validation.txt": "validation"},
+    "a split of one of two": {"a/fables.txt": "train", "a/val.txt": "validation", "b/hard-test.txt": "train"},
+    "titles": dict.fromkeys(
+        [
+            "The Driving Test.txt",
+            "Val and the Dragon.txt",
+            "Dev's First Day.txt",
+            "The Train.txt",
+            "The Test.txt",
+            "a-spelling-test.txt",
+            "Saint Valentine.txt",
+            "testing the water.txt",
+            "Valid Tickets Only.txt",
+        ],
+        "train",
+    ),
+}
+
+
+def write(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_splits_by_name(tmp_path, folder):
+    write(tmp_path, *FOLDERS[folder])
+    splits, note = find_story_files(tmp_path)
+    found = {file.relative_to(tmp_path).as_posix(): split for split, files in splits.items() for file in files}
+    assert found == {name: split for name, split in FOLDERS[folder].items() if split}
+    assert all(files == sorted(files) for files in splits.values())
+    assert "\n" not in note and "train: " in note
+    assert ("validation: " in note) == ("validation" in FOLDERS[folder].values())
+    assert ("(a test split)" in note) == ("" in FOLDERS[folder].values())
+
+
+def test_the_line_names_the_files_of_each_split(tmp_path):
+    write(
+        tmp_path, *(f"train-{i:05}-of-00012.txt" for i in range(12)), "val.txt", "test.txt", "README.md", ".git/a.txt"
+    )
+    assert find_story_files(tmp_path)[1] == (
+        "train: train-00000-of-00012.txt, train-00001-of-00012.txt, train-00002-of-00012.txt and 9 more;"
+        " validation: val.txt; left aside: .git (hidden), README.md (not .parquet, .jsonl or .txt),"
+        " test.txt (a test split)"
+    )
+    assert find_story_files(tmp_path / "test.txt") == ({"train": [tmp_path / "test.txt"]}, "train: test.txt")
+
+
+def test_hidden_names_are_left_aside(tmp_path):
+    hidden = [".git/a.txt", ".ipynb_checkpoints/b.txt", "__MACOSX/c.txt", "in/.d.txt", "in/.e/f.txt", "._g.txt"]
+    write(tmp_path, "a.txt", "in/b.txt", *hidden)
+    splits, note = find_story_files(tmp_path)
+    assert splits == {"train": [tmp_path / "a.txt", tmp_path / "in/b.txt"]}
+    assert all(name in note for name in (".git", "(hidden)", "more"))
+    assert len(list_files(tmp_path, hidden=True)[0]) == 2 + len(hidden)
+    # a hidden folder may itself be the source
+    assert find_story_files(tmp_path / ".git")[0] == {"train": [tmp_path / ".git/a.txt"]}
+
+
+def test_links_are_followed_and_a_file_is_read_once(tmp_path):
+    write(tmp_path, "elsewhere/deep/one.txt", "elsewhere/two.txt", "blobs/0a1b", "source/z/own.txt", "source/val.txt")
+    source = tmp_path / "source"
+    for link, target in {
+        "linked": "../elsewhere",  # a folder outside
+        "linked again": "../elsewhere/deep",  # reached through the first one
+        "from blobs.txt": "../blobs/0a1b",  # the hub's cache: the suffix is the link's
+        "a": "z",  # sorted before the folder that it links to
+        "b.txt": "val.txt",  # likewise for a file
+        "loop": ".",
+        "above": "..",
+        "z/loop": "../../source/z",
+        "gone.txt": "nowhere",
+        "me": "me",
+    }.items():
+        os.symlink(target, source / link)
+    splits, note = find_story_files(source)
+    found = {split: [file.relative_to(source).as_posix() for file in files] for split, files in splits.items()}
+    assert found == {
+        "train": ["from blobs.txt", "linked/deep/one.txt", "linked/two.txt", "z/own.txt"],
+        "validation": ["val.txt"],
+    }
+    for left_aside in (
+        "a, linked again (the same folder by another link)",
+        "b.txt (the same file by another link)",
+        "above, loop, z/loop (a link to a folder above it)",
+        "gone.txt, me (a broken link)",
+    ):
+        assert left_aside in note
+
+
+def test_links_in_a_circle_outside_end(tmp_path):
+    write(tmp_path, "a/one.txt", "b/two.txt", "source/three.txt")
+    for link, target in {"a/to_b": "../b", "b/to_a": "../a", "source/to_a": "../a", "b/up": "../.."}.items():
+        os.symlink(target, tmp_path / link)
+    (files,) = find_story_files(tmp_path / "source")[0].values()
+    assert [file.relative_to(tmp_path / "source").as_posix() for file in files] == [
+        "three.txt",
+        "to_a/one.txt",
+        "to_a/to_b/two.txt",
+    ]
+
+
+def test_what_was_prepared_beside_the_source_is_no_source(tmp_path):
+    prepared = ["train.bin", "validation.bin", "meta.json", ".lock"]
+    write(tmp_path, "stories.txt", *prepared)
+    assert "train.bin" in find_story_files(tmp_path)[1], "another program's"
+    write(tmp_path, "tokenizer.tiktoken", ".partial/train.bin")
+    assert find_story_files(tmp_path) == ({"train": [tmp_path / "stories.txt"]}, "train: stories.txt")
+    assert list_files(tmp_path, hidden=True)[0] == [tmp_path / "stories.txt"]
+
+
+MISTAKES = {
+    "files of several kinds": (["a.txt", "b.jsonl", "c/d.parquet"], [".txt (a.txt)", ".jsonl (b.jsonl)", "one kind"]),
+    "no train split": (
+        ["test.txt", "valid.txt"],
+        ["no train split", "validation: valid.txt", "test.txt (a test split)"],
+    ),
+    "no stories": (["a.csv", ".b.txt"], ["holds no .parquet", "a.csv", ".b.txt (hidden)"]),
+    "nothing": ([], ["holds no .parquet, .jsonl or .txt file"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes(tmp_path, mistake):
+    names, words = MISTAKES[mistake]
+    write(tmp_path, *names)
+    with pytest.raises(UserError) as error:
+        find_story_files(tmp_path)
+    for word in [str(tmp_path), *words]:
+        assert word in str(error.value)
+
+
+def test_one_path_that_is_no_source(tmp_path):
+    write(tmp_path, "stories.doc")
+    with pytest.raises(UserError, match=r"stories\.doc is no \.parquet, \.jsonl or \.txt file"):
+        find_story_files(tmp_path / "stories.doc")
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match="neither a file nor a folder"):
+        find_story_files(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match=r"pipe\.txt \(neither a file nor a folder\)"):
+        find_story_files(tmp_path)
