@@ -48,7 +48,7 @@ def parse_options():
     parser.option("--force", False, "prepare again, even if everything is in place")
     options = parser.parse()
 
-    if options.name is None:
+    if not options.name:
         last_part = re.sub(r"(?i)\.(parquet|jsonl|txt)$", "", Path(options.dataset).expanduser().resolve().name)
         options.name = re.sub(r"[^\w.-]+", "_", last_part).lower()
     if not re.fullmatch(r"[\w][\w.-]*", options.name):

@@ -150,12 +150,12 @@ ARITHMETIC = {
 TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
-def check_name(name, where=""):
-    """Raise UserError with the likeliest right name where `name` is no option."""
+def check_name(name, before=""):
+    """Raise UserError with the likeliest right name where `name` is no option. before: how the sentence begins."""
     if name not in OPTIONS:
         other = OTHER_NAMES.get(name.lower())
         hint = f"; here it is {other}" if other else did_you_mean(name, OPTIONS)
-        raise UserError(f"{where}unknown option {name}{hint}")
+        raise UserError(f"{before}{name}{hint}")
 
 
 def evaluate_literal(node):
@@ -205,7 +205,7 @@ def read_config_file(path):
         if name in NANOGPT_ONLY:
             ignored.append(name)
             continue
-        check_name(name, f"{where}: ")
+        check_name(name, f"{where}: unknown option ")
         try:
             values[name] = check_type(name, evaluate_literal(line.value), where)
         except (ValueError, ArithmeticError) as error:
@@ -244,7 +244,7 @@ def parse_command_line(arguments):
             path = argument
             continue
         name, equals, text = argument[2:].partition("=")
-        check_name(name)
+        check_name(name, "unknown option --")
         if not equals:
             is_flag = OPTIONS[name].type is bool
             if arguments and not (is_flag and arguments[0].lower() not in ("true", "false")):

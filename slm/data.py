@@ -77,8 +77,8 @@ class Corpus:
                 )
 
     def path(self, split):
-        path = self.folder / f"{split}.bin"
-        return self.folder / "val.bin" if split == "validation" and not path.exists() else path
+        path, nanogpts = self.folder / f"{split}.bin", self.folder / "val.bin"
+        return nanogpts if split == "validation" and nanogpts.exists() and not path.exists() else path
 
     def stories(self, split):
         """Yield the token ids of each story of a split, without its end-of-text: uint16 arrays."""
@@ -131,10 +131,11 @@ def describe_gpt2_tokens(folder):
         if (folder / name).exists() and split not in splits:
             size = (folder / name).stat().st_size
             tokens = np.memmap(folder / name, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
-            largest = max((int(part.max()) for part in np.array_split(tokens, 1 + len(tokens) // 2**24)), default=0)
+            parts = np.array_split(tokens, 1 + len(tokens) // 2**24)
+            largest = max(int(part.max(initial=0)) for part in parts)
             if not len(tokens) or largest >= encoding.n_vocab:
                 raise UserError(f"{folder / name} is no flat array of GPT-2's tokens in uint16: prepare the text again")
-            bytes_of_text = sum(int(lengths[part].sum()) for part in np.array_split(tokens, 1 + len(tokens) // 2**24))
+            bytes_of_text = sum(int(lengths[part].sum()) for part in parts)
             stories = int(np.count_nonzero(tokens == encoding.eot_token))
             splits[split] = {"stories": stories, "tokens": len(tokens), "text_bytes": bytes_of_text}
     text = tokenizer.to_text(encoding)

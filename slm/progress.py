@@ -9,8 +9,8 @@ import torch
 from tqdm import tqdm
 
 from slm import compilation, devices, micro_batch
-from slm.data import OTHER_PROGRAM
 from slm.config import SHORTENED
+from slm.data import OTHER_PROGRAM
 
 SECONDS_BETWEEN_LINES = 10  # where no terminal shows a bar
 STORY_TOKENS = 120

@@ -128,12 +128,15 @@ def resume_contents(optimizer, scaler, state):
 
 
 def copy_tensors(value):
-    """`value` with a copy of each tensor in its dicts; a tensor that occurs twice is copied once, and stays shared."""
+    """`value` with a copy of each tensor in its dicts. Tied parameters share their memory: they are copied once."""
     copies = {}
 
     def copy(value):
         if isinstance(value, torch.Tensor):
-            return copies.setdefault(id(value), value.detach().clone())
+            memory = value.data_ptr(), value.shape
+            if memory not in copies:
+                copies[memory] = value.detach().clone()
+            return copies[memory]
         return {name: copy(part) for name, part in value.items()} if isinstance(value, dict) else value
 
     return copy(value)

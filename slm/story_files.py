@@ -24,7 +24,7 @@ LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which JSO
 def story_reader(files, column):
     """(read, note) for `files`, all of one suffix: `read(file)` yields the texts of one of them.
 
-    column: where a row of a .parquet or .jsonl file has its text. note: a line on how stories are told apart, or None.
+    column: where a row of a .parquet or .jsonl file has its text. note: a line on what parts the stories, or None.
     What parts the stories of .txt files is decided for all of them together.
     """
     if table_reader := TABLE_READERS.get(files[0].suffix.lower()):

@@ -171,6 +171,23 @@ def small_config(*arguments):
     return merge_config(("a test", parse_command_line([*SMALL_RUN, *arguments])[1]))
 
 
+@contextlib.contextmanager
+def signal_in_step(step, number=signal.SIGTERM):
+    """The run gets a signal while it computes optimizer step `step`, counted from 1."""
+    from slm.data import TrainBatches
+
+    get_batch = TrainBatches.__getitem__
+
+    def get_batch_and_signal(self, index):
+        if index == step - 1:
+            os.kill(os.getpid(), number)
+        return get_batch(self, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TrainBatches, "__getitem__", get_batch_and_signal)
+        yield
+
+
 def read_meta(folder):
     return json.loads((Path(folder) / "meta.json").read_text())
 
@@ -179,6 +196,13 @@ def log_of(folder):
     """The lines of a run's log.csv, as dicts of text."""
     with open(Path(folder) / "log.csv", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def read_log_steps(folder):
+    """The steps of a log.csv that a run may be writing."""
+    path = Path(folder) / "log.csv"
+    lines = path.read_text().splitlines()[1:] if path.exists() else []
+    return [int(line.split(",")[0]) for line in lines]
 
 
 def without_clock(rows):

@@ -1,10 +1,10 @@
-"""slm/compilation.py: a captured step does what a launched one does, and a capture that fails costs nothing but speed."""
+"""slm/compilation.py: a captured step does what a launched one does; a capture that fails costs only speed."""
 
 import functools
 
 import pytest
 import torch
-from conftest import same_tensors, small_config
+from conftest import SMALL_RUN, call, log_of, same_tensors, small_config, without_clock
 
 from slm import compilation
 from slm.compilation import CapturedStep
@@ -52,7 +52,10 @@ def fail_with(error):
 
 
 FAILURES = {
-    "an operation that cannot be captured": (RuntimeError("operation not permitted\nwhen stream is capturing"), "not p"),
+    "an operation that cannot be captured": (
+        RuntimeError("operation not permitted\nwhen stream is capturing"),
+        "not p",
+    ),
     "memory": (torch.OutOfMemoryError("CUDA out of memory. Tried ..."), "memory is short"),
 }
 
@@ -73,7 +76,9 @@ def test_a_capture_that_fails(monkeypatch, kind):
 def test_a_capture_that_fails_in_another_process(monkeypatch):
     """All processes replay or none: a graph with half of a message in it would wait for ever."""
     asked = []
-    run, step, recovered, lines = captured_step(monkeypatch, lambda function: function, lambda worked: asked.append(worked))
+    run, step, recovered, lines = captured_step(
+        monkeypatch, lambda function: function, lambda worked: asked.append(worked)
+    )
     for batch in batches():
         run(batch)
     assert asked == [True] and recovered == [True] and step.launched == 4 and run.replay is None
@@ -112,6 +117,46 @@ def test_training_goes_on_after_a_capture_that_failed_in_mid_step(here, monkeypa
     for capture in (before_the_norm, after_the_norm):
         parameters, sums_again = after_steps(capture)
         assert same_tensors(parameters, expected) and torch.equal(sums, sums_again)
+
+
+# -- torch.compile ----------------------------------------------------------------------------------------------------
+
+
+class Broken(torch.nn.Module):
+    """A compiled model whose compiler fails at the first pass."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, *arguments, **options):
+        raise RuntimeError("Cannot find a working triton installation.\nMore lines")
+
+
+def test_a_run_whose_compiler_fails(here, workshop, monkeypatch):
+    """It says so and trains uncompiled, with the same numbers."""
+    monkeypatch.setattr(compilation, "compile_model", Broken)
+    result = call("train.py", *SMALL_RUN, "--compile")
+    assert result.status == 0, result.err
+    (line,) = [line for line in result.out.splitlines() if "torch.compile" in line]
+    assert line.startswith("torch.compile does not work here (Cannot find a working triton installation.)")
+    assert "compiled in" not in result.out
+    assert without_clock(log_of("out/small")) == without_clock(log_of(workshop.path / "out/small"))
+
+
+def test_a_cpu_compiles_on_request_alone(here, monkeypatch):
+    monkeypatch.setattr(compilation, "compile_model", lambda model: pytest.fail("compiled"))
+    assert call("train.py", *SMALL_RUN).status == 0
+    assert call("train.py", *SMALL_RUN, "--compile=False").status == 0
+
+
+def test_a_model_can_be_wrapped_for_the_compiler():
+    """With the options that this version of PyTorch knows; compiling itself waits for the first pass."""
+    model = torch.nn.Linear(2, 2)
+    assert list(compilation.compile_model(model).parameters()) == list(model.parameters())
+
+
+# -- on a GPU ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

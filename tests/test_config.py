@@ -144,10 +144,8 @@ def test_a_nanogpt_file(config_file, capsys, monkeypatch):
 
 
 def test_ways_to_write_an_option():
-    path, values = parse_command_line(
-        ["--batch_size=4", "c.py", "--learning_rate", "1", "--bias=false", "--dataset=12", "--eval_only", "--max_iters"]
-        + ["2*5", "--compile", "False", "--wandb_log", "--seed=3"]
-    )
+    text = "--batch_size=4 c.py --learning_rate 1 --bias=false --dataset=12 --eval_only --max_iters 2*5"
+    path, values = parse_command_line([*text.split(), "--compile", "False", "--wandb_log", "--seed=3"])
     assert path == "c.py"
     assert values == {
         **{"batch_size": 4, "learning_rate": 1.0, "bias": False, "dataset": "12", "eval_only": True, "max_iters": 10},
@@ -156,8 +154,8 @@ def test_ways_to_write_an_option():
 
 
 WRONG_ARGUMENTS = {
-    ("--learning_rat=1",): "unknown option learning_rat; did you mean learning_rate?",
-    ("--n-layer=2",): "unknown option n-layer; did you mean n_layer?",
+    ("--learning_rat=1",): "unknown option --learning_rat; did you mean learning_rate?",
+    ("--n-layer=2",): "unknown option --n-layer; did you mean n_layer?",
     ("--batch_size=many",): "batch_size must be a whole number, not 'many'",
     ("--max_iters=1.5",): "max_iters must be a whole number, not 1.5",
     ("--bias=maybe",): "bias must be True or False, not 'maybe'",
@@ -196,7 +194,7 @@ OTHER_NAMES = {
 
 @pytest.mark.parametrize("name", OTHER_NAMES)
 def test_what_other_programs_call_it(name):
-    with pytest.raises(UserError, match=f"unknown option {name}; here it is {OTHER_NAMES[name]}"):
+    with pytest.raises(UserError, match=f"unknown option --{name}; here it is {OTHER_NAMES[name]}"):
         parse_command_line([f"--{name}=3"])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from slm import tokenizer
 from slm.data import Corpus, TokenFile, TrainBatches, validation_batches
 from slm.errors import UserError
 
@@ -75,9 +76,7 @@ def test_a_step_of_several_epochs(token_path):
 def test_validation_predicts_each_token_once(token_path, world_size, batch_size):
     seen = []
     for rank in range(world_size):
-        for idx, targets, count in validation_batches(
-            TokenFile(token_path), 10, batch_size, 0, CPU, rank, world_size
-        ):
+        for idx, targets, count in validation_batches(TokenFile(token_path), 10, batch_size, 0, CPU, rank, world_size):
             assert idx.shape == targets.shape == (batch_size, 10)
             predicted = targets >= 0
             assert count == predicted.sum()
@@ -137,9 +136,10 @@ def test_stories(folder):
     stories = list(corpus.stories("validation"))
     assert len(stories) == corpus.meta["splits"]["validation"]["stories"]
     end = corpus.meta["end_of_text"]
-    assert np.concatenate([[*story, end] for story in stories]).tolist() == TokenFile(
-        corpus.path("validation")
-    ).read_windows([0], corpus.tokens["validation"])[0].tolist()
+    assert (
+        np.concatenate([[*story, end] for story in stories]).tolist()
+        == TokenFile(corpus.path("validation")).read_windows([0], corpus.tokens["validation"])[0].tolist()
+    )
 
 
 def change_meta(folder, **changes):
@@ -155,7 +155,10 @@ DAMAGE = {
     "a field is missing": (lambda folder: change_meta(folder, splits={}), "meta.json is damaged .*'train'"),
     "too long": (lambda folder: os.truncate(folder / "train.bin", 10**6), "train.bin has 1,000,000 bytes where"),
     "no tokens": (lambda folder: (folder / "validation.bin").unlink(), "validation.bin has 0 bytes where"),
-    "another tokenizer": (lambda folder: (folder / "tokenizer.tiktoken").write_text("IQ== 0\n"), "the tokenizer is not"),
+    "another tokenizer": (
+        lambda folder: (folder / "tokenizer.tiktoken").write_text("IQ== 0\n"),
+        "the tokenizer is not",
+    ),
 }
 
 
@@ -175,7 +178,7 @@ def test_what_is_prepared_beside(folder):
 def test_a_corpus_shorter_than_a_window(folder):
     corpus = Corpus(folder)
     corpus.check_length(corpus.tokens["validation"])
-    with pytest.raises(UserError, match="the validation split .* fewer than one window of block_size"):
+    with pytest.raises(UserError, match=r"the validation split .* fewer than one window of block_size"):
         corpus.check_length(corpus.tokens["validation"] + 1)
 
 
@@ -190,3 +193,42 @@ def test_a_fingerprint_tells_corpora_apart(folder):
         assert Corpus(folder).fingerprint() != fingerprint, name
         tokens.tofile(folder / name)
     assert Corpus(folder).fingerprint() == fingerprint
+
+
+# -- nanoGPT's and the tutorial's folders -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """A folder as nanoGPT's prepare.py leaves it: GPT-2's tokens of two splits and nothing about them."""
+    (tmp_path / "owt").mkdir()
+    for name, text in (("train", "Once upon a time. " * 20), ("val", "The end was caf\u00e9. " * 5)):
+        encoding = tokenizer.gpt2()
+        tokens = [*encoding.encode_ordinary(text), encoding.eot_token]
+        np.array(tokens, np.uint16).tofile(tmp_path / "owt" / f"{name}.bin")
+    return tmp_path / "owt"
+
+
+def test_a_folder_of_another_program(foreign):
+    corpus = Corpus(foreign)
+    assert corpus.vocab_size == 50257 and corpus.path("validation").name == "val.bin"
+    assert corpus.text_bytes == 5 * len("The end was caf\u00e9. ".encode())
+    encoding = tokenizer.from_text(corpus.tokenizer_text)
+    assert [encoding.decode(story.tolist()) for story in corpus.stories("train")] == ["Once upon a time. " * 20]
+    assert len(corpus.fingerprint()) == 64
+    (foreign / "val.bin").rename(foreign / "validation.bin")  # the tutorial's name
+    assert Corpus(foreign).tokens == corpus.tokens
+
+
+def test_a_folder_of_another_program_that_does_not_fit(foreign):
+    (foreign / "meta.pkl").touch()
+    with pytest.raises(UserError, match=r"meta\.pkl says that the tokens are characters"):
+        Corpus(foreign)
+    (foreign / "meta.pkl").unlink()
+    for content in (np.array([50257], np.uint16).tobytes(), b"odd", b""):
+        (foreign / "val.bin").write_bytes(content)
+        with pytest.raises(UserError, match=r"val\.bin is no flat array of GPT-2's tokens in uint16"):
+            Corpus(foreign)
+    (foreign / "val.bin").unlink()
+    with pytest.raises(UserError, match="no prepared data"):
+        Corpus(foreign)

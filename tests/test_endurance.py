@@ -1,9 +1,8 @@
-"""What a run survives: being killed at any moment, losing a process, and going on for long."""
+"""What a run survives: being killed at any moment, losing a process, and many steps."""
 
 import os
 import random
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,11 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SMALL_RUN, call, environment, start
-from test_train import log_of, same_tensors, torchrun_command, without_clock
+from conftest import (
+    PATIENCE,
+    ROOT,
+    SMALL_RUN,
+    call,
+    environment,
+    log_of,
+    same_tensors,
+    small_config,
+    start,
+    start_command,
+    torchrun_command,
+    wait_until,
+    without_clock,
+)
 
-import checkpoint
-from batches import TrainBatches
+from slm.checkpoint import load_checkpoint
+from slm.data import TrainBatches
 
 STEPS = ["--max_iters=600", "--warmup_iters=10", "--eval_interval=5", "--eval_iters=1", "--log_interval=1"]
 
@@ -28,15 +40,17 @@ def resident_bytes():
 def test_memory_stays_flat(tmp_path):
     """Resident memory after 2,000 batches is that after 200, on a corpus of 1 GB of which 4 % is touched."""
     path = tmp_path / "t.bin"
+    part = np.random.default_rng(0).integers(0, 50257, 2**23, np.uint16).tobytes()
     with open(path, "wb") as file:
         for _ in range(64):
-            file.write(np.random.default_rng(0).integers(0, 50257, 2**23, np.uint16).tobytes())
-    batches = TrainBatches(path, 128, 64, seed=1, device=torch.device("cpu"))
+            file.write(part)
+    config, _ = small_config("--block_size=128", "--batch_size=64")
+    batches = TrainBatches(path, config, torch.device("cpu"))
     resident = []
     for step in range(2_000):
         batches[step]
         if step + 1 in (200, 2_000):
-            batches.ahead[1].result()  # what is being read is mapped, and counts until it has been read
+            batches.next_batch.result()  # what is being read is mapped, and counts until it has been read
             resident.append(resident_bytes())
     print(f"resident after 200 batches {resident[0] / 2**20:.0f} MiB, after 2,000 {resident[1] / 2**20:.0f} MiB")
     assert resident[1] - resident[0] < 20 * 2**20
@@ -44,28 +58,27 @@ def test_memory_stays_flat(tmp_path):
 
 @pytest.mark.slow
 def test_kill_9_at_twenty_moments(here):
-    """A run killed at 20 random moments and resumed each time ends as an undisturbed one: nothing was lost."""
+    """A run killed at 20 random moments and resumed each time ends as an undisturbed one: nothing is lost."""
     moments = random.Random(3)
     out = here / "out/small"
     steps = [*STEPS, "--max_iters=5000"]  # more than there is time for
     for kill in range(20):
         first = not (out / "last.pt").exists()
         process = start("train.py", *SMALL_RUN, *steps, *([] if first else ["--init_from=resume"]), cwd=here)
-        while process.poll() is None and not (out / "config.json").exists():
-            time.sleep(0.01)
+        wait_until((out / "config.json").exists, process)
         time.sleep(moments.uniform(0.0, 1.5) + 3 * (not first))
         assert process.poll() is None, "the run has ended by itself"
         process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.communicate(timeout=PATIENCE)
         for name in ("best.pt", "last.pt"):
             if (out / name).exists():
-                checkpoint.load(out / name)
-        done = checkpoint.load(out / "last.pt")["step"] if (out / "last.pt").exists() else 0
+                load_checkpoint(out / name)
+        done = load_checkpoint(out / "last.pt")["step"] if (out / "last.pt").exists() else 0
         print(f"kill {kill + 1}: last.pt holds step {done}")
     end = f"--max_iters={done + 5}", "--lr_decay_iters=5000"
     assert call("train.py", *SMALL_RUN, *STEPS, *end, "--init_from=resume").status == 0
     assert call("train.py", *SMALL_RUN, *STEPS, *end, "--out_dir=out/whole").status == 0
-    one, other = (checkpoint.load(f"out/{name}/last.pt") for name in ("small", "whole"))
+    one, other = (load_checkpoint(f"out/{name}/last.pt") for name in ("small", "whole"))
     assert same_tensors(one["model"], other["model"])
     assert without_clock(log_of("out/small")) == without_clock(log_of("out/whole"))
 
@@ -75,17 +88,13 @@ def children(pid):
 
 
 def start_and_lose_one(here, *options):
-    """Two processes under torchrun, the second of which is killed once last.pt stands: (torchrun's process, when)."""
-    process = subprocess.Popen(
-        torchrun_command(*options, str(ROOT / "train.py"), *SMALL_RUN, *STEPS, "--max_iters=400"),
+    """Two processes, of which the second is killed once there is a last.pt: (torchrun's process, when)."""
+    process = start_command(
+        torchrun_command(*options, ROOT / "train.py", *SMALL_RUN, *STEPS, "--max_iters=400"),
         cwd=here,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
         env=environment(OMP_NUM_THREADS="1"),
     )
-    while process.poll() is None and not (here / "out/small/last.pt").exists():
-        time.sleep(0.05)
+    wait_until((here / "out/small/last.pt").exists, process)
     os.kill(children(process.pid)[1], signal.SIGKILL)
     return process, time.monotonic()
 
@@ -97,13 +106,14 @@ def test_a_process_that_dies_ends_the_others(here):
     _, err = process.communicate(timeout=120)
     assert time.monotonic() - lost < 60
     assert process.returncode != 0
-    assert "another one has gone" in err or "Signal 9" in err
-    checkpoint.load(here / "out/small/last.pt")
+    assert "lost another one" in err or "Signal 9" in err
+    load_checkpoint(here / "out/small/last.pt")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
-def test_torchrun_restarts_and_the_run_goes_on(here):
+def test_torchrun_restarts_and_the_run_continues(here):
+    """The killed processes hold no lock: the restarted ones have the folder."""
     process, _ = start_and_lose_one(here, "--max-restarts=1")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import model as model_module
-from model import GPT, GPTConfig, draw
+from model import GPT, GPTConfig, linear_cross_entropy, sample_token
 
 TINY = {"vocab_size": 100, "block_size": 16, "n_layer": 3, "n_head": 4, "n_embd": 32, "dropout": 0.0}
 
@@ -79,10 +79,10 @@ def test_the_tutorials_model():
     assert model.flops_per_token() == 6 * (model.num_params() - 128 * 384) + 12 * 6 * 384 * 128
 
 
-@pytest.mark.parametrize("chunk", [100, 10_000], ids=["many chunks", "one chunk"])
-def test_head_loss_is_cross_entropy(monkeypatch, chunk):
+@pytest.mark.parametrize("chunk", [100, 10_000, 1_000_000], ids=["many chunks", "few chunks", "all at once"])
+def test_the_loss_without_logits(monkeypatch, chunk):
     """The loss without logits, and its gradients, are those of the loss with them; -1 is no target."""
-    monkeypatch.setattr(model_module, "HEAD_CHUNK", chunk * 128)
+    monkeypatch.setattr(model_module, "LOGITS_CHUNK", chunk)
     model = make_model(spread=4.0)
     with torch.no_grad():
         model.lm_head.weight[100:] = 3.0  # the padding must not count
@@ -102,6 +102,36 @@ def test_head_loss_is_cross_entropy(monkeypatch, chunk):
         torch.testing.assert_close(model(idx, targets, with_logits=False)[1], expected)
 
 
+@pytest.mark.parametrize("rows", [1, 3, 7, 100])
+def test_linear_cross_entropy(monkeypatch, rows):
+    """PyTorch's cross-entropy of a linear head and its gradients, however many rows a chunk has."""
+    monkeypatch.setattr(model_module, "LOGITS_CHUNK", rows * 12)
+    torch.manual_seed(1)
+    x, weight = torch.randn(7, 5, requires_grad=True), torch.randn(12, 5, requires_grad=True)
+    targets = torch.tensor([0, 9, -1, 3, 3, -1, 7])
+    expected = F.cross_entropy(x @ weight[:10].t(), targets, ignore_index=-1)
+    gradients = torch.autograd.grad(3 * expected, (x, weight))
+    loss = linear_cross_entropy(x, weight, targets, 10)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(3 * loss, (x, weight)), gradients)
+
+
+def test_linear_cross_entropy_in_mixed_precision(monkeypatch):
+    """bfloat16 products, a float32 loss, float32 gradients near those of float32."""
+    monkeypatch.setattr(model_module, "LOGITS_CHUNK", 4 * 64)
+    torch.manual_seed(1)
+    x, weight = torch.randn(40, 32, requires_grad=True), torch.randn(64, 32, requires_grad=True)
+    targets = torch.randint(60, (40,))
+    gradients = torch.autograd.grad(linear_cross_entropy(x, weight, targets, 60), (x, weight))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = linear_cross_entropy(x, weight, targets, 60)
+    assert loss.dtype == torch.float32
+    mixed = torch.autograd.grad(loss, (x, weight))
+    assert {gradient.dtype for gradient in mixed} == {torch.float32}
+    for one, other in zip(mixed, gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=0.02 * other.abs().max().item(), rtol=0)
+
+
 def test_padding_is_never_predicted():
     """100 tokens are padded to 128; whatever the padding's rows hold, no id past 99 comes out."""
     model = make_model()
@@ -114,7 +144,7 @@ def test_padding_is_never_predicted():
 
 
 def uncached(model, prompt, count):
-    """Greedy tokens with the whole context read anew for each; a full context forgets its older half."""
+    """Greedy tokens, the whole context read again for each; a full context forgets its older half."""
     size = model.config.block_size
     context, story = prompt[-size:], []
     for _ in range(count):
@@ -130,9 +160,21 @@ def test_cache_changes_nothing():
     model = make_model()
     prompts = [[1, 2, 3], [7], list(range(16)), list(range(40)), [5] * 15]
     expected = [uncached(model, prompt, 50) for prompt in prompts]
-    assert len({tuple(story) for story in expected}) == len(prompts), "the model is too dull to tell"
+    assert len({tuple(story) for story in expected}) == len(prompts), "all stories are one: the test shows nothing"
     assert model.generate(prompts, 50, temperature=0) == expected
     assert [model.generate([prompt], 50, temperature=0)[0] for prompt in prompts] == expected
+
+
+def test_hidden_states_in_parts():
+    """A prompt read in three parts through the caches has the hidden states of the prompt read at once."""
+    model = make_model()
+    idx = torch.randint(100, (2, 16))
+    whole = model.hidden(idx)
+    kv_caches, parts = model.new_kv_caches(2), []
+    assert len(kv_caches) == 3 and kv_caches[0].shape == (2, 2, 4, 16, 8)
+    for start, end in ((0, 5), (5, 6), (6, 16)):
+        parts.append(model.hidden(idx[:, start:end], torch.arange(start, end).expand(2, -1), kv_caches))
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
 
 
 def test_generation_stops():
@@ -146,7 +188,7 @@ def test_generation_stops():
     assert model.training is False
     model.train()
     model.generate([[1]], 2)
-    assert model.training, "generation must leave the model as it was"
+    assert model.training, "the model is left in another mode"
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -159,7 +201,7 @@ def test_a_captured_graph_changes_nothing(monkeypatch, options):
 
     captured = stories()
     assert captured == stories(), "a seed does not give the same story twice"
-    monkeypatch.setattr("model.capture", lambda step, generator: None)
+    monkeypatch.setattr("model.capture_cuda_graph", lambda function, generator=None: None)
     assert captured == stories()
 
 
@@ -171,20 +213,20 @@ def test_a_seed_gives_the_same_story_twice():
 
 def frequencies(logits, **options):
     generator = torch.Generator().manual_seed(0)
-    drawn = draw(logits.expand(20_000, -1), generator=generator, **options)
-    return torch.bincount(drawn, minlength=logits.size(-1)) / 20_000
+    tokens = sample_token(logits.expand(20_000, -1), generator=generator, **options)
+    return torch.bincount(tokens, minlength=logits.size(-1)) / 20_000
 
 
-def test_draws_follow_the_probabilities():
+def test_samples_follow_the_probabilities():
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 1.5]])
     torch.testing.assert_close(frequencies(logits), logits[0].softmax(0), atol=0.015, rtol=0)
     torch.testing.assert_close(frequencies(logits, temperature=0.5), (2 * logits[0]).softmax(0), atol=0.015, rtol=0)
 
 
-def test_the_coldest_draws_are_greedy():
+def test_the_coldest_samples_are_greedy():
     logits = torch.tensor([[5.0, 9.0, 1.0]])
     for temperature in (0, 1e-45, 1e-30, 1e-6):
-        assert draw(logits, temperature=temperature).item() == 1
+        assert sample_token(logits, temperature=temperature).item() == 1
 
 
 def test_top_k_and_top_p():
@@ -195,4 +237,4 @@ def test_top_k_and_top_p():
     torch.testing.assert_close(frequencies(logits, top_p=0.6), best_two, atol=0.015, rtol=0)
     assert frequencies(logits, top_p=1e-9)[2] == 1
     assert frequencies(logits, top_k=99).count_nonzero() == 5
-    assert draw(logits, temperature=0).tolist() == [2]
+    assert sample_token(logits, temperature=0).tolist() == [2]

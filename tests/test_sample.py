@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -12,10 +11,11 @@ import time
 
 import pytest
 import torch
-from conftest import ROOT, assert_mistake, call, environment, start
+from conftest import PATIENCE, ROOT, Output, assert_mistake, call, environment, start, start_command, wait_until
 
-import checkpoint
-import tokenizer
+import sample
+from slm import checkpoint, tokenizer
+from slm.errors import UserError
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_standard_output_is_the_story_alone(at_run):
     result = call("sample.py", "--prompt", "Once upon a time", "--seed", "1", "--max_new_tokens", "20")
     assert result.status == 0, result.err
     assert result.out.startswith("Once upon a time") and result.out.endswith("\n")
-    saved = checkpoint.load("out/small/best.pt")
+    saved = checkpoint.load_checkpoint("out/small/best.pt")
     encoding = tokenizer.from_text(saved["tokenizer"])
     prompt = [encoding.eot_token, *encoding.encode_ordinary("Once upon a time")]
     (story,) = checkpoint.build_model(saved).generate(
@@ -64,7 +64,7 @@ def test_prompt_from_standard_input(at_run):
 
 
 def test_interactive(at_run):
-    """A line a prompt, a story each, until the input ends; an empty line is a story as the model likes."""
+    """A line a prompt, a story each, until the input ends; an empty line is an empty prompt."""
     options = ["--interactive", "--max_new_tokens", "10", "--seed", "1"]
     result = call("sample.py", *options, stdin="Once upon a time\n\nTom")
     assert result.status == 0, result.err
@@ -77,56 +77,61 @@ def test_interactive(at_run):
 
 
 def test_prompts_that_are_not_utf8(monkeypatch):
-    import sample
+    for read in (lambda: sample.for_each_prompt(print), lambda: sample.read_prompt("-")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", "surrogateescape"))
+        with pytest.raises(UserError, match="the prompt on standard input is not UTF-8"):
+            read()
 
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), "utf-8", "surrogateescape"))
-    with pytest.raises(sample.UserError, match="UTF-8"):
-        sample.converse(print)
+
+def test_no_standard_input(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UserError, match="--interactive reads prompts from standard input, which is closed"):
+        sample.for_each_prompt(print)
 
 
 @pytest.fixture
 def endless(at_run, tmp_path):
-    """A checkpoint whose model writes one letter for ever, if always the likeliest token is drawn."""
-    saved = checkpoint.load("out/small/best.pt")
+    """A checkpoint whose model writes one letter for ever at temperature 0."""
+    saved = checkpoint.load_checkpoint("out/small/best.pt")
     letter = tokenizer.from_text(saved["tokenizer"]).encode_ordinary("z")[0]
     saved["model"]["transformer.ln_f.weight"].zero_()
     saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][letter].sign())
-    checkpoint.save(tmp_path / "endless.pt", saved)
+    checkpoint.save_checkpoint(tmp_path / "endless.pt", saved)
     return ["--interactive", "--out_dir", tmp_path / "endless.pt", "--temperature", "0", "--max_new_tokens", "10000000"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal to another process is Unix's")
 def test_an_interrupt_stops_the_story_and_not_the_program(at_run, endless):
     process = start("sample.py", *endless, cwd=at_run, stdin=subprocess.PIPE)
+    output = Output(process.stdout.fileno())
     for prompt in ("Tom", "Lily"):
         process.stdin.write(f"{prompt}\n")
         process.stdin.flush()
-        while (text := process.stdout.read(1)) != prompt[0]:
-            assert text, process.stderr.read()
-        assert process.stdout.read(len(prompt) + 4) == f"{prompt[1:]}zzzzz"
+        output.wait_for(f"{prompt}zzzzz")
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)  # which closes its input
+    out, err = process.communicate(timeout=PATIENCE)  # which closes its input
     assert process.returncode == 0, err
+    out = output.text + out
     assert set(out) <= set("z\n") and out.endswith("\n") and "Traceback" not in err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
 def test_keys_on_a_terminal(at_run, endless):
-    """Ctrl-C stops the story, and at the prompt asks anew; the arrow brings the last prompt back; Ctrl-D leaves."""
+    """Ctrl-C stops the story, and at the prompt asks again; the arrow brings the last prompt back; Ctrl-D leaves."""
     import pty
 
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         command = [sys.executable, str(ROOT / "sample.py"), *map(str, endless)]
         os.execve(sys.executable, command, environment(TERM="dumb"))
-    shown = ""
+    wait_for = Output(terminal).wait_for
+    status = None
 
-    def wait_for(text):
-        nonlocal shown
-        while text not in shown:
-            assert select.select([terminal], [], [], 60)[0], f"{text!r} never came: {shown[-500:]!r}"
-            shown += os.read(terminal, 1000).decode()
-        shown = shown.split(text, 1)[1]
+    def has_ended():
+        nonlocal status
+        pid, status = os.waitpid(child, os.WNOHANG)
+        return pid == child
 
     try:
         for keys, answer in ((b"Tom\n", "Tomzzz"), (b"\x1b[A\n", "Tomzzz")):
@@ -141,7 +146,8 @@ def test_keys_on_a_terminal(at_run, endless):
         os.write(terminal, b"\x03")
         wait_for("> ")
         os.write(terminal, b"\x04")
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        wait_until(has_ended)
+        assert os.waitstatus_to_exitcode(status) == 0
     except BaseException:
         os.kill(child, signal.SIGKILL)
         raise
@@ -155,28 +161,36 @@ def test_a_prompt_longer_than_the_context_is_cut(at_run):
     assert result.out.startswith("word " * 300)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "warns"), [("Tom had a ", True), ("Tom had a", False), ("", False), ("A.\n", False)]
+)
+def test_a_prompt_that_ends_in_a_space(at_run, prompt, warns):
+    """Words bring their space along: after one more, the model continues with a double space or a wrong word."""
+    result = call("sample.py", "--prompt", prompt, "--max_new_tokens", "3", "--seed", "1")
+    assert result.status == 0 and result.out.startswith(prompt)
+    assert ("the prompt ends in a space" in result.err) == warns
+
+
 def test_it_stops_at_end_of_text(at_run, tmp_path):
-    """A model that always says end-of-text tells an empty story."""
-    saved = checkpoint.load("out/small/best.pt")
+    """A model that always writes end-of-text writes an empty story."""
+    saved = checkpoint.load_checkpoint("out/small/best.pt")
     eot = tokenizer.from_text(saved["tokenizer"]).eot_token
     saved["model"]["transformer.ln_f.weight"].zero_()
     saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][eot].sign())
-    checkpoint.save(tmp_path / "end.pt", saved)
+    checkpoint.save_checkpoint(tmp_path / "end.pt", saved)
     result = call("sample.py", "--prompt", "Hello", "--out_dir", tmp_path / "end.pt", "--temperature", "0")
     assert result.out == "Hello\n"
 
 
 def test_whole_characters_as_they_come(at_run, monkeypatch):
     """A character of several bytes is printed once its last byte is there, and never in parts."""
-    import sample
-
-    encoding = tokenizer.from_text(checkpoint.load("out/small/best.pt")["tokenizer"])
+    encoding = tokenizer.from_text(checkpoint.load_checkpoint("out/small/best.pt")["tokenizer"])
     text = "café 🦊 日本"
     tokens = encoding.encode_ordinary(text)
     assert len(tokens) > len(text), "the vocabulary has whole characters for this"
     written = []
     monkeypatch.setattr(sample.sys.stdout, "write", written.append)
-    printer = sample.Printer(encoding, "", 1)
+    printer = sample.StoryPrinter(encoding, "", 1)
     for token in tokens:
         printer.add([token])
     printer.add([encoding.eot_token])
@@ -185,10 +199,23 @@ def test_whole_characters_as_they_come(at_run, monkeypatch):
     assert len([part for part in written if part]) > 8 and not any("\ufffd" in part for part in written)
 
 
+def test_stories_at_once_in_their_order(at_run, monkeypatch, capsys):
+    """The first story appears as it is written; the second one, written meanwhile, once the first has ended."""
+    encoding = tokenizer.from_text(checkpoint.load_checkpoint("out/small/best.pt")["tokenizer"])
+    a, b = (encoding.encode_ordinary(letter)[0] for letter in "ab")
+    printer = sample.StoryPrinter(encoding, "P", 2)
+    printed = []
+    for new_tokens in ([a, b], [a, encoding.eot_token], [encoding.eot_token, None]):
+        printer.add(new_tokens)
+        printed.append(capsys.readouterr().out)
+    assert printed == ["Pa", "a", f"\n{sample.SEPARATOR}\nPb\n"]
+
+
 def test_a_pipe_that_closes_is_no_error(at_run):
     command = f'"{sys.executable}" "{ROOT / "sample.py"}" --num_samples 50 --max_new_tokens 400 --seed 1 | head -c 5'
-    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment())
-    assert "Traceback" not in result.stderr
+    process = start_command(["bash", "-c", command], cwd=at_run)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert len(out) <= 5 and "Traceback" not in err
 
 
 def test_the_newest_run_is_taken(workshop, tmp_path, monkeypatch):

@@ -1,0 +1,319 @@
+"""slm/resume.py: a run that continues is one that never stopped, and what else a run can start from."""
+
+import json
+import math
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+from conftest import (
+    ROOT,
+    SMALL_RUN,
+    assert_mistake,
+    call,
+    log_of,
+    same_tensors,
+    signal_in_step,
+    small_config,
+    without_clock,
+)
+
+import train
+from slm import checkpoint, evaluation, resume
+from slm.data import Corpus
+from slm.errors import UserError
+from slm.train_state import TrainState
+
+LAMPS = "\n\n".join(f"Lamp {number} was lit again. It saw a small boat go out to sea." for number in range(300))
+
+
+def options(steps, out, *more):
+    return [*SMALL_RUN, "--lr_decay_iters=12", f"--max_iters={steps}", f"--out_dir=out/{out}", *more]
+
+
+def last(name):
+    return checkpoint.load_checkpoint(f"out/{name}/last.pt")
+
+
+def assert_same_run(one, other):
+    """Parameters, optimizer, state and log are the same to the bit, the clock aside."""
+    assert same_tensors(last(one)["model"], last(other)["model"])
+    for state, other_state in zip(last(one)["optimizer"].values(), last(other)["optimizer"].values(), strict=True):
+        assert same_tensors(state, other_state)
+    assert last(one)["progress"] | {"seconds": 0} == last(other)["progress"] | {"seconds": 0}
+    assert without_clock(log_of(f"out/{one}")) == without_clock(log_of(f"out/{other}"))
+
+
+@pytest.fixture
+def whole(here):
+    """out/whole: an undisturbed run of 12 steps."""
+    assert call("train.py", *options(12, "whole")).status == 0
+
+
+# -- exactly ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_is_continued(whole, here):
+    """7 steps, and then on to 12: the log has one line more, and every number is the same."""
+    assert call("train.py", *options(7, "halves")).status == 0
+    result = call("train.py", *options(12, "halves"), "--init_from=resume")
+    assert result.status == 0, result.err
+    assert "resume   out/halves after step 7\n" in result.out and "changed  max_iters: 7 -> 12\n" in result.out
+    assert same_tensors(last("whole")["model"], last("halves")["model"])
+    for one, other in zip(last("whole")["optimizer"].values(), last("halves")["optimizer"].values(), strict=True):
+        assert same_tensors(one, other)
+    rows = without_clock(log_of("out/halves"))
+    assert [row["step"] for row in rows] == ["2", "4", "6", "7", "8", "10", "12"]
+    assert rows[-2:] == without_clock(log_of("out/whole"))[-2:]
+    (entry,) = json.loads((here / "out/halves/config.json").read_text())["resumes"]
+    assert entry["step"] == 7 and entry["started"]
+
+
+@pytest.mark.parametrize("step", [3, 6, 11])
+def test_a_run_that_was_stopped(whole, step):
+    """In the middle of a line of the log, whose mean is then over the steps of both halves; before a validation."""
+    with signal_in_step(step):
+        result = call("train.py", *options(12, "cut"))
+    assert result.status == 128 + signal.SIGTERM, result.err
+    assert "the same command with --init_from=resume continues" in result.out
+    assert last("cut")["step"] == step
+    result = call("train.py", *options(12, "cut"), "--init_from=resume")
+    assert result.status == 0, result.err
+    assert_same_run("cut", "whole")
+
+
+def test_a_signal_during_validation(whole, monkeypatch):
+    """An interrupted validation is not logged, and the resumed run repeats it."""
+
+    def signal_first(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        yield from validation_batches(*arguments)
+
+    validation_batches = evaluation.validation_batches
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "validation_batches", signal_first)
+        result = call("train.py", *options(12, "cut"))
+    assert result.status == 128 + signal.SIGTERM, result.err
+    assert last("cut")["step"] == 6 and [row["step"] for row in log_of("out/cut")] == ["2", "4"]
+    assert not os.path.exists("out/cut/best.pt")
+    assert call("train.py", *options(12, "cut"), "--init_from=resume").status == 0
+    assert_same_run("cut", "whole")
+
+
+def test_a_run_keeps_its_micro_batch(here):
+    """With dropout, another micro-batch draws other numbers: a resumed run takes the one that the run found."""
+    three = ["--micro_batch_size=3"]
+    assert call("train.py", *options(12, "whole", *three)).status == 0
+    with signal_in_step(7):
+        assert call("train.py", *options(12, "cut", *three)).status
+    assert last("cut")["progress"]["micro_batch"] == 3
+    edit_last("cut", lambda saved: saved["config"].update(micro_batch_size=0))  # as if it were found
+    result = call("train.py", "--init_from=resume", "--out_dir=out/cut", "--device=cpu")
+    assert result.status == 0, result.err
+    assert "in micro-batches of 3;" in result.out
+    assert same_tensors(last("cut")["model"], last("whole")["model"])
+
+
+def edit_last(name, edit):
+    saved = last(name)
+    edit(saved)
+    checkpoint.save_checkpoint(f"out/{name}/last.pt", saved)
+
+
+# -- another command, another version ---------------------------------------------------------------------------------
+
+
+def test_resume_needs_no_options(here):
+    """A run's own options are the defaults of the command that continues it."""
+    assert call("train.py", *options(6, "r")).status == 0
+    result = call("train.py", "--init_from=resume", "--out_dir=out/r", "--max_iters=8", "--device=cpu")
+    assert result.status == 0, result.err
+    assert last("r")["step"] == 8 and last("r")["config"]["batch_size"] == 8
+    assert last("r")["config"]["init_from"] == "scratch"
+
+
+def test_a_finished_run(here):
+    """It says that it is at its last step, and changes nothing."""
+    assert call("train.py", *options(6, "r")).status == 0
+    before, rows = last("r")["model"], log_of("out/r")
+    result = call("train.py", *options(6, "r"), "--init_from=resume")
+    assert result.status == 0, result.err
+    assert (
+        "resume   out/r after step 6\n         which is its last step: a larger --max_iters trains further"
+        in result.out
+    )
+    assert "done: best validation" in result.out
+    assert same_tensors(last("r")["model"], before) and log_of("out/r") == rows
+
+
+def test_a_run_of_another_version(whole, here):
+    """last.pt, config.json and log.csv with a field less and a field more."""
+    with signal_in_step(8):
+        assert call("train.py", *options(12, "cut")).status
+
+    def age(saved):
+        for part, name in (("config", "init_std"), ("progress", "best_step"), ("progress", "corpus")):
+            del saved[part][name]
+        del saved["model_config"]["init_std"]
+        saved["config"]["an option of tomorrow"] = 3
+        saved["progress"]["a number of tomorrow"] = 3.5
+
+    edit_last("cut", age)
+    rows = [line.split(",") for line in (here / "out/cut/log.csv").read_text().splitlines()]
+    (here / "out/cut/log.csv").write_text("".join(",".join([*row[:-1], "1"]) + "\n" for row in rows))
+    result = call("train.py", *options(12, "cut"), "--init_from=resume")
+    assert result.status == 0, result.err
+    assert same_tensors(last("cut")["model"], last("whole")["model"])
+    assert [row["train_loss"] for row in log_of("out/cut")] == [row["train_loss"] for row in log_of("out/whole")]
+    assert last("cut")["progress"]["corpus"] and "changed  an option" not in result.out
+
+
+def test_a_shape_of_another_version(here, workshop):
+    """A checkpoint from before a field of the shape was added has its default; one from after is a sentence."""
+    saved = checkpoint.load_checkpoint(workshop.path / "out/small/best.pt")
+    del saved["model_config"]["bias"], saved["config"]["bias"]
+    checkpoint.save_checkpoint("older.pt", saved)
+    small = [option for option in SMALL_RUN if "n_" not in option and "block" not in option]
+    assert call("train.py", *small, "--init_from=older.pt", "--max_iters=4").status == 0
+    saved["model_config"]["rotary"] = True
+    checkpoint.save_checkpoint("newer.pt", saved)
+    assert_mistake(call("train.py", *small, "--init_from=newer.pt"), "another version", "rotary")
+
+
+def test_another_corpus(here, workshop):
+    """Prepared again from other stories with the same vocabulary: said, and the best starts from nothing."""
+    shutil.copytree(workshop.path / "data/small", here / "data/mine")
+    mine = [option for option in options(6, "r") if "dataset" not in option] + ["--dataset=mine"]
+    assert call("train.py", *mine).status == 0
+    edit_last("r", lambda saved: saved["progress"].update(best=0.5))  # which the other split never reaches
+    (here / "mine.txt").write_text(LAMPS)
+    vocabulary = f"{workshop.path}/out/small"
+    assert call("prepare.py", "--dataset", "mine.txt", "--vocab_of", vocabulary, "--force").status == 0
+    result = call("train.py", *mine, "--init_from=resume", "--max_iters=12")
+    assert result.status == 0, result.err
+    assert "changed  the tokens in data/mine" in result.out and "the best so far" in result.out
+    assert checkpoint.load_checkpoint("out/r/best.pt")["step"] == 12
+    assert last("r")["progress"]["corpus"] == Corpus("data/mine").fingerprint()
+    assert "the tokens" not in call("train.py", *mine, "--init_from=resume", "--max_iters=12").out
+
+
+def test_a_restart_by_torchrun_resumes(here, monkeypatch):
+    """After torchrun restarted the processes, the same command continues; where there is no last.pt yet, it begins."""
+    command = options(8, "r")
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert resume.read_options(command)[0].init_from == "scratch"
+    assert call("train.py", *options(6, "r")).status == 0
+    config, set_by, loaded, path = resume.read_options(command)
+    assert (config.init_from, set_by["init_from"], loaded["step"]) == ("resume", "torchrun's restart", 6)
+    assert str(path) == "out/r/last.pt" and config.max_iters == 8
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
+    assert resume.read_options(command)[0].init_from == "scratch"
+
+
+def test_no_optimizer_to_resume_with(here, workshop):
+    (here / "out/small").mkdir(parents=True)
+    shutil.copy(workshop.path / "out/small/best.pt", here / "out/small/last.pt")
+    assert_mistake(
+        call("train.py", *SMALL_RUN, "--init_from=resume"), "holds no optimizer", "--init_from=out/small/last"
+    )
+
+
+def test_float16_and_back(here):
+    """A scale of float16 is kept for float16 alone."""
+    config, set_by = small_config()
+    setup = train.set_up(config, set_by)
+    state = TrainState(step=3)
+
+    def scale_after(saved_scale, dtype):
+        stepper = train.make_stepper(config, setup, TrainState(), setup.batches[0], print)
+        scaler = train.configure_scaler(torch.device("cpu"), dtype)
+        saved = scaler.state_dict() | {"scale": saved_scale}
+        contents = {"optimizer": {}, "scaler": saved, "config": {}}
+        resume.restore(contents, config, state, stepper.optimizer, scaler, setup.corpus)
+        return scaler.get_scale()
+
+    assert scale_after(1024.0, torch.float16) == 1024
+    assert scale_after(1.0, torch.float16) == 65536, "a run in bfloat16 goes on in float16"
+    assert scale_after(1024.0, torch.bfloat16) == 1, "a run in float16 goes on in bfloat16"
+
+
+# -- fine-tuning ------------------------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_from_a_checkpoint(here, workshop):
+    path = workshop.path / "out/small/best.pt"
+    options = ["--dataset=small", f"--init_from={path}", "--max_iters=2", "--warmup_iters=0", "--sample_prompt="]
+    options += ["--batch_size=4", "--gradient_accumulation_steps=1", "--out_dir=out/f", "--device=cpu"]
+    result = call("train.py", *options)
+    assert result.status == 0, result.err
+    assert checkpoint.load_checkpoint("out/f/best.pt")["model_config"]["n_embd"] == 32, "the checkpoint has the shape"
+    assert float(log_of("out/f")[0]["train_loss"]) < 6.1  # a new model's is ln 512 = 6.24
+    assert last("f")["config"]["init_from"] == str(path) and last("f")["progress"]["step"] == 2
+
+
+def test_fine_tuning_on_another_text(here, workshop):
+    """config/finetune.py as its head says, in the vocabulary of the run: the loss on the new text falls."""
+    (here / "my_text.txt").write_text(LAMPS)
+    run = f"{workshop.path}/out/small"
+    assert call("prepare.py", "--dataset", "my_text.txt", "--vocab_of", run).status == 0
+    options = [f"--init_from={run}", "--dataset=my_text", "--max_iters=40", "--eval_interval=20", "--device=cpu"]
+    result = call("train.py", ROOT / "config/finetune.py", *options, "--learning_rate=1e-2", "--sample_prompt=")
+    assert result.status == 0, result.err
+    losses = [float(row["val_loss"]) for row in log_of("out/my_text") if row["val_loss"]]
+    assert len(losses) == 2 and losses[1] < losses[0]
+    assert checkpoint.load_checkpoint("out/my_text/best.pt")["model_config"]["n_embd"] == 32
+
+
+def test_another_shape(here, workshop):
+    options = [*SMALL_RUN, f"--init_from={workshop.path}/out/small", "--n_layer=3", "--bias=False"]
+    assert_mistake(call("train.py", *options), "n_layer 2, not 3", "bias True, not False")
+
+
+def test_a_shorter_context(here, workshop):
+    """A smaller block_size cuts positions off; a larger one, or another one of a run that resumes, is a mistake."""
+    options = [*SMALL_RUN, f"--init_from={workshop.path}/out/small", "--max_iters=4", "--out_dir=out/short"]
+    assert call("train.py", *options, "--block_size=16").status == 0
+    positions = last("short")["model"]["transformer.wpe.weight"]
+    assert positions.shape == (16, 32) and last("short")["model_config"]["block_size"] == 16
+    assert_mistake(call("train.py", *options, "--block_size=64"), "block_size 32, not 64")
+    resumed = [*options[:-3], "--init_from=resume", "--out_dir=out/short"]
+    assert_mistake(call("train.py", *resumed, "--block_size=8"), "block_size 16, not 8")
+
+
+def test_another_vocabulary(here, workshop):
+    (here / "other.txt").write_text((workshop.path / "small.txt").read_text()[:20_000])
+    assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
+    options = ["--dataset=other", f"--init_from={workshop.path}/out/small", "--device=cpu"]
+    assert_mistake(call("train.py", *options), "vocabulary", "data/other", "--vocab_of")
+
+
+# -- units ------------------------------------------------------------------------------------------------------------
+
+
+def test_which_options_a_checkpoint_gives(workshop, monkeypatch):
+    """All of them to a run that resumes, but for those of one command; the shape alone to a fine-tuned model."""
+    monkeypatch.chdir(workshop.path)
+    config, set_by, *_ = resume.read_options(["--init_from=resume", "--out_dir=out/small", "--batch_size=2"])
+    assert (config.dropout, config.max_iters, config.batch_size, config.n_layer) == (0.1, 12, 2, 2)
+    assert set_by["max_iters"] == "out/small/last.pt" and set_by["batch_size"] == "command line"
+    assert (config.device, set_by["device"]) == ("auto", "default")
+    config, set_by, *_ = resume.read_options(["--init_from=out/small", "--dataset=small"])
+    assert (config.n_layer, config.n_embd, config.max_iters) == (2, 32, 600)
+    assert set_by["n_layer"] == "out/small/best.pt" and set_by["max_iters"] == "default"
+
+
+def test_a_copy_of_tensors_in_dicts():
+    weight = torch.ones(3)
+    value = {"a": weight, "b": {"tied": weight.view(3), "another": torch.ones(3)}, "n": 3, "nan": math.nan}
+    copy = resume.copy_tensors(value)
+    assert copy["a"] is copy["b"]["tied"] and copy["a"] is not copy["b"]["another"] and copy["n"] == 3
+    weight.zero_()
+    assert copy["a"].sum() == 3
+
+
+def test_a_missing_checkpoint_is_a_sentence(here):
+    config, _ = small_config("--init_from=resume")
+    with pytest.raises(UserError, match=r"no checkpoint out/small/last\.pt"):
+        resume.load_initial_checkpoint(config)

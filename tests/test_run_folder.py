@@ -1,0 +1,406 @@
+"""slm/run_folder.py: what a run leaves on disk, one run at a time, and what a failing disk does to it."""
+
+import errno
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SMALL_RUN, assert_mistake, call, log_of, start, wait_until
+
+from slm import run_folder
+from slm.config import TrainConfig, merge_config
+from slm.errors import UserError
+from slm.run_folder import Log, RunFolder, describe_run, draw_losses, read_log
+from slm.train_state import TrainState
+
+LINE = {"step": 2, "tokens": 512, "seconds": 1.5, "train_loss": 6.0, "lr": 1e-3, "grad_norm": 0.5}
+
+
+def line(step, **more):
+    return LINE | {"step": step, "tokens": 256 * step} | more
+
+
+@pytest.fixture
+def lines():
+    """What a RunFolder prints."""
+    return []
+
+
+def new_folder(path, lines, resumed=None):
+    folder = RunFolder(path, lines.append)
+    folder.begin(describe_run(*merge_config(("a test", {})), wandb_id=None), resumed)
+    return folder
+
+
+def fill(path, text="old"):
+    """A folder as a run leaves it."""
+    path.mkdir(parents=True, exist_ok=True)
+    for name in ("best.pt", "last.pt", "log.csv", "loss.png", "config.json"):
+        (path / name).write_text(text)
+    (path / "tensorboard" / "a day").mkdir(parents=True)
+
+
+# -- one run at a time ------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_into_one_folder(tmp_path, lines):
+    folder = new_folder(tmp_path / "run", lines)
+    with pytest.raises(UserError, match=r"another run writes into .*run: give another --out_dir, or stop it"):
+        RunFolder(tmp_path / "run")
+    RunFolder(tmp_path / "another").close()
+    folder.close()
+    RunFolder(tmp_path / "run").close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is Unix's")
+def test_the_folder_of_a_run_that_trains_and_of_one_that_was_killed(here):
+    """The second run touches nothing of the first one's; kill -9 leaves no lock behind, and the run resumes."""
+    out = here / "out/small"
+    process = start("train.py", *SMALL_RUN, "--max_iters=100000", "--lr_decay_iters=12", cwd=here)
+    wait_until(lambda: (out / "last.pt").exists(), process)
+    for arguments in ([], ["--init_from=resume"]):
+        assert_mistake(call("train.py", *SMALL_RUN, *arguments), "another run writes into out/small", "--out_dir")
+    assert not (here / "out/small.1").exists()
+    lines_before = len(read_log(out / "log.csv"))
+    wait_until(lambda: len(read_log(out / "log.csv")) > lines_before, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    steps = torch.load(out / "last.pt", weights_only=True)["step"] + 2
+    result = call("train.py", *SMALL_RUN, "--init_from=resume", f"--max_iters={steps}", "--lr_decay_iters=12")
+    assert result.status == 0, result.err
+    assert [int(row["step"]) for row in log_of(out)] == list(range(2, steps + 1, 2))
+
+
+# -- an earlier run ---------------------------------------------------------------------------------------------------
+
+
+def test_an_earlier_run_moves_aside(tmp_path, lines):
+    path = tmp_path / "run"
+    for number in (1, 2, 3):
+        fill(path, f"run {number}")
+        (path / "notes.txt").write_text("the user's")
+        new_folder(path, lines).close()
+        assert (tmp_path / f"run.{number}/best.pt").read_text() == f"run {number}"
+        assert (tmp_path / f"run.{number}/tensorboard/a day").is_dir()
+        assert {name.name for name in path.iterdir()} == {".lock", "config.json", "log.csv", "notes.txt"}
+    assert lines == [f"moved    the earlier run in {path} to {path}.{number}" for number in (1, 2, 3)]
+
+
+def test_what_is_no_run_stays(tmp_path, lines):
+    """A folder without a checkpoint: a run that never came to one, or the user's files."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/log.csv").write_text("step\n")
+    new_folder(tmp_path / "run", lines).close()
+    assert not (tmp_path / "run.1").exists() and lines == []
+
+
+def use_a_link(tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "elsewhere")
+    fill(tmp_path / "elsewhere")
+    return tmp_path / "run", tmp_path / "run.1"
+
+
+def use_a_link_to_another_disk(tmp_path, monkeypatch):
+    path, _ = use_a_link(tmp_path, monkeypatch)
+    return use_another_disk(path, monkeypatch)
+
+
+def use_a_mount_point(tmp_path, monkeypatch):
+    fill(tmp_path / "run")
+    return use_another_disk(tmp_path / "run", monkeypatch)
+
+
+def use_another_disk(path, monkeypatch):
+    """`path` is on another device than its parent."""
+    stat = os.stat
+
+    def other_device(name, *arguments, **options):
+        result = stat(name, *arguments, **options)
+        is_there = Path(name) == path and not options
+        return os.stat_result((*result[:2], result.st_dev + 1, *result[3:10])) if is_there else result
+
+    monkeypatch.setattr(run_folder.os, "stat", other_device)
+    return path, path / "run.1"
+
+
+def use_a_mount_point_of_the_same_disk(tmp_path, monkeypatch):
+    """A bind mount: the same device, and a rename out of it fails all the same."""
+    fill(tmp_path / "run")
+    rename = Path.rename
+
+    def across(self, target):
+        if Path(target).parent.parent != self.parent:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", across)
+    return tmp_path / "run", tmp_path / "run/run.1"
+
+
+def use_a_parent_that_cannot_be_written(tmp_path, monkeypatch):
+    fill(tmp_path / "run")
+    monkeypatch.setattr(run_folder.os, "access", lambda path, mode: Path(path) != tmp_path)
+    return tmp_path / "run", tmp_path / "run/run.1"
+
+
+def use_the_working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path)
+    return Path("."), tmp_path / "run.1"
+
+
+def use_the_folder_above(tmp_path, monkeypatch):
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    fill(tmp_path)
+    return Path(".."), tmp_path / "run.1"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        use_a_link,
+        use_a_link_to_another_disk,
+        use_a_mount_point,
+        use_a_mount_point_of_the_same_disk,
+        use_a_parent_that_cannot_be_written,
+        use_the_working_folder,
+        use_the_folder_above,
+    ],
+)
+def test_where_an_earlier_run_goes(tmp_path, monkeypatch, lines, place):
+    """Beside the folder where a rename reaches, else inside it; and the new run has the folder that was asked for."""
+    path, target = place(tmp_path, monkeypatch)
+    new_folder(path, lines).close()
+    assert (target / "best.pt").read_text() == "old" and (target / "tensorboard/a day").is_dir()
+    assert json.loads((path / "config.json").read_text())["resumes"] == []
+    assert not (path / "best.pt").exists() and len(lines) == 1
+    assert {other.resolve() for other in tmp_path.rglob("*.1")} == {target.resolve()}, "an empty folder is left"
+
+
+def test_a_run_that_cannot_move_is_a_sentence(tmp_path, monkeypatch, lines):
+    """Nothing of it is touched then."""
+    fill(tmp_path / "run")
+    before = sorted(tmp_path.rglob("*"))
+
+    def refuse(self, target):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(UserError, match=r"cannot move the run in .*run to .*run\.1: Permission denied"):
+        new_folder(tmp_path / "run", lines)
+    assert set(before) <= set(tmp_path.rglob("*")) and (tmp_path / "run/config.json").read_text() == "old"
+
+
+def test_the_command_moves_an_earlier_run(here):
+    assert call("train.py", *SMALL_RUN).status == 0
+    before = (here / "out/small/best.pt").read_bytes()
+    result = call("train.py", *SMALL_RUN, "--seed=2")
+    assert result.status == 0 and "out/small.1" in result.out
+    assert (here / "out/small.1/best.pt").read_bytes() == before != (here / "out/small/best.pt").read_bytes()
+
+
+def test_out_itself_can_be_the_folder(here):
+    """nanoGPT's default out_dir: a second run there leaves the runs inside it alone, and sample.py finds it."""
+    assert call("train.py", *SMALL_RUN, "--out_dir=out").status == 0
+    assert call("train.py", *SMALL_RUN, "--out_dir=out/other").status == 0
+    assert call("train.py", *SMALL_RUN, "--out_dir=out").status == 0
+    assert (here / "out.1/best.pt").exists() and (here / "out/other/best.pt").exists()
+    assert "out/best.pt" in call("sample.py", "--max_new_tokens", "1").err
+
+
+# -- log.csv ----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_of_a_log(tmp_path):
+    log = Log(tmp_path / "log.csv", 0)
+    log.add(line(2))
+    log.flush()
+    log.add(line(4, val_loss=5.123456789, val_bpb=1.5))
+    log.flush()
+    first, second = read_log(tmp_path / "log.csv")
+    assert (first["step"], first["tokens"], first["lr"], first["val_loss"]) == ("2", "512", "0.001", "")
+    assert second["val_loss"] == "5.123457"
+    assert [row | {"val_loss": "", "val_bpb": ""} for row in log.rows] == [
+        row | {"val_loss": "", "val_bpb": ""} for row in (first, second)
+    ]
+
+
+def test_a_resumed_log_keeps_the_lines_up_to_its_step(tmp_path):
+    """And not those that came after the checkpoint, nor one that a crash cut off."""
+    log = Log(tmp_path / "log.csv", 0)
+    for step in (2, 4, 6, 8):
+        log.add(line(step))
+        log.flush()
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write("10,25")
+    log = Log(tmp_path / "log.csv", 6)
+    log.add(line(8, train_loss=1.0))
+    log.flush()
+    assert [(row["step"], row["train_loss"]) for row in read_log(tmp_path / "log.csv")] == [
+        *(("2", "6"), ("4", "6"), ("6", "6"), ("8", "1")),
+    ]
+    Log(tmp_path / "log.csv", 0)
+    assert read_log(tmp_path / "log.csv") == []
+
+
+def test_a_log_of_another_version(tmp_path):
+    """Fewer fields, more fields: neither crashes, and nothing is lost."""
+    path = tmp_path / "log.csv"
+    path.write_text("step,train_loss,a field of yesterday\n2,6.5,1\n")
+    log = Log(path, 2)
+    log.add(line(4, a_field_of_tomorrow=7))
+    log.flush()
+    log.add(line(6))
+    log.flush()
+    first, second, third = read_log(path)
+    assert (first["train_loss"], first["a field of yesterday"], first["lr"]) == ("6.5", "1", "")
+    assert (second["a_field_of_tomorrow"], second["a field of yesterday"], second["lr"]) == ("7", "", "0.001")
+    assert third["step"] == "6"
+
+
+def fail_while(path_is_bad, monkeypatch):
+    """Opening a log for appending or replacing it fails while `path_is_bad` holds something."""
+    real = open
+
+    def hiccup(name, *arguments, **options):
+        if path_is_bad and "log.csv" in str(name):
+            raise PermissionError(errno.EACCES, "Permission denied", str(name))
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", hiccup)
+
+
+def test_a_log_that_cannot_be_written_for_a_moment(tmp_path, monkeypatch, lines):
+    """One warning; the lines wait, and are in the file once it can be written."""
+    folder, bad = new_folder(tmp_path, lines), []
+    fail_while(bad, monkeypatch)
+    folder.add_line(line(2))
+    bad.append(True)
+    for step in (4, 6, 8):
+        folder.add_line(line(step))
+    assert lines == [
+        "warning: [Errno 13] Permission denied: '" + f"{tmp_path}/log.csv'; the run goes on and tries again"
+    ]
+    bad.clear()
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["2"]
+    folder.add_line(line(10))
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["2", "4", "6", "8", "10"]
+    bad.append(True)
+    folder.add_line(line(12))
+    bad.clear()
+    folder.close()  # the last chance
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")][-1] == "12" and len(lines) == 1
+
+
+def test_a_line_that_was_written_in_part(tmp_path, monkeypatch, lines):
+    folder = new_folder(tmp_path, lines)
+    folder.add_line(line(2))
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write("4,10")  # what a full disk left of it
+    bad = [True]
+    with monkeypatch.context() as patch:
+        fail_while(bad, patch)
+        folder.add_line(line(4))
+    folder.add_line(line(6))
+    assert [row["step"] for row in read_log(tmp_path / "log.csv")] == ["2", "4", "6"]
+    folder.close()
+
+
+def test_a_log_that_can_never_be_written_again(tmp_path, monkeypatch, lines):
+    folder = new_folder(tmp_path, lines)
+    fail_while([True], monkeypatch)
+    folder.add_line(line(2))
+    folder.add_line(line(4))
+    folder.close()
+    assert len(lines) == 2 and "log.csv lacks its last 2 lines" in lines[1]
+
+
+# -- loss.png ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("title", ["out/small", "out/$5_$6", "out/$HOME^$", "out/故事", "out/a_b^c{d}", "out/\\frac"])
+def test_the_picture_of_any_name(tmp_path, title, recwarn):
+    rows = [{"step": "2", "train_loss": "6", "val_loss": ""}, {"step": "4", "train_loss": "5.5", "val_loss": "5.9"}]
+    draw_losses(rows, tmp_path / "loss.png", title)
+    assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG") and not recwarn.list
+
+
+def test_a_picture_that_cannot_be_drawn(tmp_path, monkeypatch, lines):
+    """A run with a folder of another name, without matplotlib: one warning, and the run goes on."""
+    folder = new_folder(tmp_path, lines)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for step in (2, 4):
+        folder.add_line(line(step))
+        folder.draw()
+    folder.close()
+    (warning,) = lines
+    assert "matplotlib" in warning and "the run goes on" in warning
+
+
+# -- checkpoints in the background ------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_a_run(tmp_path, monkeypatch, lines):
+    folder = new_folder(tmp_path, lines)
+    folder.save("last.pt", {"step": 1})
+    folder.wait()
+    assert torch.load(tmp_path / "last.pt", weights_only=True) == {"step": 1}
+
+    def full(contents, file):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    folder.save("last.pt", {"step": 2})
+    with pytest.raises(UserError, match=r"cannot write .*last\.pt: No space left on device"):
+        folder.wait()
+    assert torch.load(tmp_path / "last.pt", weights_only=True) == {"step": 1}
+
+
+# -- config.json ------------------------------------------------------------------------------------------------------
+
+
+def test_a_description_names_what_produced_a_run():
+    config, set_by = merge_config(("a file", {"n_layer": 3}))
+    description = describe_run(config, set_by, device="a device")
+    assert description["options"]["n_layer"] == {"value": 3, "from": "a file"}
+    assert description["options"].keys() == TrainConfig.__dataclass_fields__.keys()
+    assert description["device"] == "a device" and description["started"][4] == "-"
+
+
+def test_many_resumes(tmp_path, lines):
+    """A list of short entries: the file grows by as much at the thousandth as at the first."""
+    new_folder(tmp_path, lines).close()
+    sizes = []
+    for number in range(40):
+        new_folder(tmp_path, lines, TrainState(step=number + 1, logged=0)).close()
+        sizes.append((tmp_path / "config.json").stat().st_size)
+    resumes = json.loads((tmp_path / "config.json").read_text())["resumes"]
+    assert [resume["step"] for resume in resumes] == list(range(1, 41))
+    assert resumes[0]["started"] and resumes[0]["command"]
+    assert sizes[-1] - sizes[-2] <= sizes[2] - sizes[1] + 10
+
+
+def test_resumes_of_older_versions(tmp_path, lines):
+    """There, each resume holds the config.json before it."""
+    first = {"started": "day 1", "command": "c 1", "git_commit": "g"}
+    second = {"started": "day 2", "command": "c 2", "git_commit": "g", "resumed": {"step": 5, "run": first}}
+    third = {"started": "day 3", "command": "c 3", "git_commit": "g", "resumed": {"step": 9, "run": second}}
+    (tmp_path / "config.json").write_text(json.dumps(third))
+    new_folder(tmp_path, lines, TrainState(step=12)).close()
+    resumes = json.loads((tmp_path / "config.json").read_text())["resumes"]
+    assert [(resume["step"], resume["started"]) for resume in resumes][:2] == [(5, "day 2"), (9, "day 3")]
+    assert resumes[2]["step"] == 12 and "resumed" not in json.loads((tmp_path / "config.json").read_text())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", '"text"', "\xff"])
+def test_a_config_json_that_cannot_be_read(tmp_path, lines, text):
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    folder = new_folder(tmp_path, lines, TrainState(step=3))
+    assert [resume["step"] for resume in folder.read_description()["resumes"]] == [3]
+    folder.close()
