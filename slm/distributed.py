@@ -68,7 +68,7 @@ class ProcessGroup:
         """Replace each gradient by its sum over all processes: one message, which a CUDA graph can capture."""
         if self.world_size == 1:
             return
-        parameters = list(parameters)
+        parameters = [parameter for parameter in parameters if parameter.grad is not None]
         message = torch.cat([parameter.grad.flatten() for parameter in parameters])
         with self.lost_process():
             dist.all_reduce(message)

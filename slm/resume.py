@@ -7,7 +7,7 @@ other      a model to fine-tune: a checkpoint, a run, a Hugging Face folder, a n
 
 import difflib
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
@@ -18,7 +18,10 @@ from slm.config import OPTIONS, merge_config, parse_command_line, read_config_fi
 from slm.distributed import restart_count
 from slm.errors import UserError
 
-SHAPE = ["n_layer", "n_head", "n_embd", "block_size", "bias"]  # options that a checkpoint decides
+# options that a checkpoint decides: every field of the model that is an option and that its weights depend on
+SHAPE = [
+    field.name for field in fields(GPTConfig) if field.name in OPTIONS and field.name not in ("dropout", "init_std")
+]
 THIS_COMMAND_ONLY = {"init_from", "out_dir", "eval_only", "device", "dtype", "compile", "cuda_graph", "backend"}
 
 

@@ -34,7 +34,7 @@ def test_starting_is_measured(here, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["bench.py", "start", *SMALL_RUN])
     bench.main()
     table = capsys.readouterr().out
-    assert "sample.py to its first token" in table and "train.py ready for its first step" in table
+    assert "sample.py to its first token" in table and "train.py to its first step" in table
 
 
 def test_a_line_of_the_table_fits_100_columns():
