@@ -6,7 +6,7 @@
     python train.py --eval_only --out_dir=out/tinystories        the validation score of a checkpoint
     python train.py config/finetune.py --init_from=gpt2          fine-tune GPT-2, or a model you trained
     torchrun --standalone --nproc_per_node=4 train.py config/tinystories.py                          several GPUs
-    torchrun --nnodes=2 --nproc_per_node=8 --rdzv_backend=c10d --rdzv_endpoint=HOST:29500 train.py config/tinystories.py
+    torchrun --nnodes=2 --node_rank=0 --master_addr=HOST0 --nproc_per_node=8 train.py config/tinystories.py  two hosts
 
 Read it from top to bottom: the learning rate, the optimizer, one optimizer step, the loop. One step is batch_size x
 gradient_accumulation_steps sequences, over all GPUs and micro-batches together; the gradient is the mean over every
