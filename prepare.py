@@ -1,9 +1,10 @@
 """Turn stories into tokens: data/NAME/{train.bin, validation.bin, meta.json, tokenizer.tiktoken}.
 
     python prepare.py                                   TinyStories from the Hugging Face hub, GPT-2's vocabulary
-    python prepare.py --vocab_size 8192                 ... and a vocabulary pruned to what the stories use
+    python prepare.py --vocab_size 8192                 ... and a vocabulary of 8,192 tokens, trained on the stories
     python prepare.py --dataset sample                  the embedded sample: no network, a few seconds
-    python prepare.py --dataset my_stories.txt          a .txt, .jsonl or .parquet file, or a folder of them
+    python prepare.py --dataset my_stories.txt          a .txt, .csv, .tsv, .json, .jsonl or .parquet file, plain, .gz
+                                                        or .zst, or a folder of them
     python prepare.py --dataset my_stories.txt --vocab_of out/tinystories      ... to fine-tune that run on
 
 A .bin is a flat array of uint16 token ids, one end-of-text after each story; meta.json beside it says the rest. The
@@ -22,15 +23,17 @@ from pathlib import Path
 
 from slm import sources, tokenizer
 from slm.config import TrainConfig, read_config_file
-from slm.encode import count_tokens, encode_split, has_gigatoken
+from slm.encode import encode_split, has_gigatoken
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser
 from slm.prepared_folder import PREPARED_FILES, partial_folder, replace_files
+from slm.story_bytes import split_name
 
 SAMPLE_VOCAB_SIZE = 2048
 VALIDATION_FRACTION = 0.02
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
+IF_GIVEN = ("config", "max_stories", "file_is_story")  # options that are in a recipe only where they are given
 SMALL_CORPUS, SMALLEST_CORPUS = 50_000_000, 5_000_000  # bytes of text; fewer ask for many passes, or a smaller model
 
 
@@ -38,9 +41,15 @@ def parse_options():
     parser = OptionParser(__doc__)
     parser.option("--dataset", "roneneldan/TinyStories", "a data set on the hub, `sample`, or a local file or folder")
     parser.option("--name", None, "the folder under data/ (default: the last part of the dataset, in lower case)")
-    parser.option("--vocab_size", None, "prune GPT-2's vocabulary to so many; 0: all (default: 0; sample: 2048)", int)
+    parser.option("--vocab_size", None, "train so many tokens; 0: GPT-2's vocabulary (default: 0; sample: 2048)", int)
     parser.option("--vocab_of", None, "the vocabulary of a run, checkpoint or exported folder, to fine-tune it")
     parser.option("--text_column", "text", "the column that holds the stories")
+    parser.option("--file_is_story", False, "each .txt file of a folder is one story, whatever is in it")
+    parser.option("--max_stories", None, "the first N stories of each split that the source has (default: all)", int)
+    parser.option("--config", None, "the configuration of a data set on the hub that has several")
+    parser.option(
+        "--streaming", False, "leave a data set on the hub, which each pass over the stories then reads again (2 to 4)"
+    )
     parser.option(
         "--validation_fraction", VALIDATION_FRACTION, "to validate on, where the source has no such split", float
     )
@@ -49,7 +58,7 @@ def parse_options():
     options = parser.parse()
 
     if not options.name:
-        last_part = re.sub(r"(?i)\.(parquet|jsonl|txt)$", "", Path(options.dataset).expanduser().resolve().name)
+        last_part = split_name(Path(options.dataset).expanduser().resolve().name)[0]
         options.name = re.sub(r"[^\w.-]+", "_", last_part).lower()
     if not re.fullmatch(r"[\w][\w.-]*", options.name):
         raise UserError(f"--name {options.name!r} must be a plain folder name: letters, digits, '.', '_' and '-'")
@@ -61,6 +70,8 @@ def parse_options():
     if not tokenizer.SMALLEST_VOCAB_SIZE <= options.vocab_size <= tokenizer.GPT2_VOCAB_SIZE:
         bounds = f"{tokenizer.SMALLEST_VOCAB_SIZE} to {tokenizer.GPT2_VOCAB_SIZE}"
         raise UserError(f"--vocab_size must be 0 or {bounds}, not {options.vocab_size}")
+    if options.max_stories is not None and options.max_stories < 1:
+        raise UserError(f"--max_stories must be at least 1, not {options.max_stories}")
     if options.num_proc < 1:
         raise UserError(f"--num_proc must be at least 1, not {options.num_proc}")
     return options
@@ -76,13 +87,15 @@ def model_to_tune(name):
     return tokenizer.from_text(contents["tokenizer"]), contents["model_config"]["block_size"]
 
 
-def prepare(recipe, folder, threads, encoding=None):
+def prepare(recipe, folder, threads, encoding=None, streaming=False):
     """Write what `recipe` (the first entries of meta.json) says into `folder`, and return the contents of meta.json.
 
-    encoding: the vocabulary to use; None makes one from the stories. Raises UserError; the old files are then whole.
+    encoding: the vocabulary to use; None makes one from the stories. streaming: leave a data set on the hub.
+    Raises UserError; the old files are then whole.
     """
     # the source and its splits
-    source = sources.open_source(recipe["source"], recipe["text_column"])
+    if_given = {key: recipe[key] for key in IF_GIVEN if key in recipe}
+    source = sources.open_source(recipe["source"], recipe["text_column"], streaming=streaming, **if_given)
     for note in source.notes:
         print(note)
     stamp = sources.source_stamp(recipe["source"])
@@ -96,10 +109,8 @@ def prepare(recipe, folder, threads, encoding=None):
 
         # the vocabulary
         if encoding is None:
-            encoding = tokenizer.gpt2()
-            if recipe["vocab_size"] < encoding.n_vocab:
-                counts = count_tokens(splits["train"], encoding, threads)
-                encoding = tokenizer.prune(encoding, counts, recipe["vocab_size"])
+            whole = recipe["vocab_size"] == tokenizer.GPT2_VOCAB_SIZE
+            encoding = tokenizer.gpt2() if whole else tokenizer.train_bpe(splits["train"], recipe["vocab_size"])
         tokenizer_text = tokenizer.to_text(encoding)
         with atomic_write(partial / "tokenizer.tiktoken") as file:
             file.write(tokenizer_text.encode())
@@ -157,11 +168,13 @@ def prepared_already(folder, recipe):
             return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    for key, wanted in recipe.items():
-        if meta.get(key) != wanted:
+    for key in (*recipe, *(key for key in IF_GIVEN if key not in recipe)):
+        if meta.get(key) != recipe.get(key):
             if key == "source_stamp" and meta.get(key) == sources.source_stamp(recipe["source"], hidden=True):
                 continue  # prepared when hidden files counted too (until November 2026)
             was = "its source has changed" if key == "source_stamp" else f"it was made with {key} {meta.get(key)}"
+            if key in IF_GIVEN and key not in meta:
+                was = f"it was made without --{key}"
             raise UserError(
                 f"{folder} is prepared already, but {was}: --force rebuilds it, --name puts this one beside it"
             )
@@ -230,12 +243,13 @@ def main():
         "vocab_size": encoding.n_vocab if encoding else options.vocab_size,
         "vocab_of": tokenizer.sha256(tokenizer.to_text(encoding)) if encoding else None,
     }
+    recipe |= {key: getattr(options, key) for key in IF_GIVEN if getattr(options, key)}
     start = time.perf_counter()
     meta = None if options.force else prepared_already(folder, recipe)
     if meta:
         print(f"{folder} is already prepared (--force rebuilds it)")
     else:
-        meta = prepare(recipe, folder, options.num_proc, encoding)
+        meta = prepare(recipe, folder, options.num_proc, encoding, options.streaming)
         print(f"prepared in {time.perf_counter() - start:.1f} s")
     print(summary(folder, meta, train_command(folder, meta, options.vocab_of, block_size)))
 

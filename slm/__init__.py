@@ -1,7 +1,8 @@
 """What the scripts share. Scripts import these modules, these modules import model.py, and nothing points back.
 
 errors, files, options, config      mistakes, whole files, command lines, the options of a run
-sources, story_folder, story_files  where stories come from
+sources, story_folder, story_files,
+story_bytes                         where stories come from
 tokenizer, encode, prepared_folder  stories as tokens, and the folder that holds them
 data                                a prepared folder as batches
 devices, distributed                the machine: which device and precision, which of several processes

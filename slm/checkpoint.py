@@ -131,7 +131,7 @@ def build_model(contents, **changes):
     """The GPT of a loaded checkpoint, on the CPU; `changes` replace fields of its GPTConfig.
 
     A smaller block_size cuts off the positions past it. Fields that the checkpoint lacks have their defaults. Raises
-    UserError where it has fields that this GPTConfig lacks, or where the parameters do not fit the shape.
+    UserError where it has fields that this GPTConfig lacks, or parameters that do not fit the shape or are not finite.
     """
     fields = contents["model_config"] | changes
     if unknown := sorted(fields.keys() - GPTConfig.__dataclass_fields__.keys()):
@@ -146,5 +146,9 @@ def build_model(contents, **changes):
         if wanted.get(name) != given.get(name):
             reason = f"{name} is {given.get(name, 'missing')} and not {wanted.get(name, 'known')}"
             raise UserError(f"the checkpoint's parameters do not fit its shape: {reason}")
+    if broken := [name for name, tensor in parameters.items() if not tensor.isfinite().all()]:
+        raise UserError(
+            f"the checkpoint's parameters are not finite ({broken[0]}): take one from before its run failed"
+        )
     model.load_state_dict(parameters)
     return model

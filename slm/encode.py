@@ -121,15 +121,3 @@ def encode_split(description, split, encoding, threads, consume):
             bar.set_postfix_str(f"{counts['tokens']:,} tokens", refresh=False)
             bar.update(batch.stories)
     return counts
-
-
-def count_tokens(split, encoding, threads):
-    """How often each id occurs in a split, end-of-text left out: int64 of shape (n_vocab,)."""
-    counts = np.zeros(encoding.n_vocab, np.int64)
-
-    def count(ids):
-        np.add(counts, np.bincount(ids, minlength=len(counts)), out=counts)
-
-    encode_split("counting tokens", split, encoding, threads, count)
-    counts[encoding.eot_token] = 0
-    return counts

@@ -52,12 +52,13 @@ def model_card(saved, model, corpus, name):
     front += [f"license: {licence}"] if licence else []
     front += [f"datasets:\n- {TINYSTORIES}"] if TINYSTORIES in data else []
     whole = shape.vocab_size == GPT2_VOCAB_SIZE
+    vocabulary = "GPT-2's byte-pair encoding" if whole else "a byte-level byte-pair encoding, cut as GPT-2 cuts"
     rows = {
         "shape": f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide",
         "context": f"{shape.block_size} tokens",
         "parameters": f"{model.num_params() / 1e6:.2f} M, without embeddings"
         f" {model.num_params(embeddings=False) / 1e6:.2f} M",
-        "vocabulary": f"{shape.vocab_size:,} tokens: {'' if whole else 'a smaller one of '}GPT-2's byte-pair encoding",
+        "vocabulary": f"{shape.vocab_size:,} tokens: {vocabulary}",
     }
     if "val_loss" in saved:
         perplexity = math.exp(min(saved["val_loss"], 99))

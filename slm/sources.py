@@ -1,5 +1,6 @@
 """Where stories come from: the hub, local files or the embedded sample; and a validation split where there is none."""
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from tqdm import tqdm
 
 from slm import story_files, story_folder
 from slm.errors import UserError, first_line
+from slm.story_bytes import KIND_NAMES, kind_of
 
 SPLIT_SEED = 1234
 SPLITS = ("train", "validation")
@@ -21,16 +23,21 @@ MARKER = "<|endoftext|>"
 class Split:
     """The stories of a split. Iterate over it, as often as needed; each pass reads the source and counts again.
 
-    A text that is missing, empty or only whitespace is no story: the pass leaves it out and counts it.
+    A text that is missing, empty or only whitespace is no story: the pass leaves it out and counts it. A pass ends
+    after `max_stories` stories, where that is given, and reads no further.
     """
 
     read: Callable[[], Iterator[str | None]]  # the texts, from the first on
     rows: int | None = None  # how many texts, where that is known without reading
+    max_stories: int | None = None
     empty: int = field(default=0, init=False)  # of the newest pass: texts that are no stories
     marked: int = field(default=0, init=False)  # of the newest pass: stories with the text <|endoftext|> in them
 
     def __iter__(self):
         self.empty = self.marked = 0
+        yield from itertools.islice(self.stories(), self.max_stories)
+
+    def stories(self):
         for text in self.read():
             if not text or text.isspace():
                 self.empty += 1
@@ -47,63 +54,134 @@ class Source:
     notes: list[str]
 
 
-def open_source(dataset, column):
+def open_source(dataset, column, *, config=None, streaming=False, max_stories=None, file_is_story=False):
     """The `Source` that --dataset names: "sample", a local file or folder, or a data set on the Hugging Face hub.
 
-    column: where the rows of a table have their text. Raises UserError where there is no such thing, or no text in it.
+    column: where the rows of a table have their text. config: the data set's configuration on the hub. streaming: each
+    pass reads the hub again, and nothing is kept on the disk. max_stories: the first so many of each split.
+    file_is_story: each .txt file is one story. Raises UserError where there is no such thing, or no text in it.
     """
-    if dataset == "sample":
+    path = Path(dataset).expanduser()
+    is_local = dataset != "sample" and os.path.exists(path)  # False also where that cannot be known
+    is_hub = dataset != "sample" and not is_local
+    if is_hub and (kind_of(path) or dataset.startswith((".", "/", "~"))):
+        raise UserError(f"{dataset} does not exist: --dataset takes a file, a folder, `sample` or a name on the hub")
+    for name, given, wanted in (
+        ("--config", config, is_hub),
+        ("--streaming", streaming, is_hub),
+        ("--file_is_story", file_is_story, is_local),
+    ):
+        if given and not wanted:
+            place = "local .txt files" if name == "--file_is_story" else "a data set on the hub"
+            raise UserError(f"{name} is for {place}, and {dataset} is none: leave it out")
+    if is_hub:
+        source = open_hub(dataset, column, config, streaming)
+    elif is_local:
+        source = open_local(path, column, file_is_story)
+    else:
         from data.sample_stories import stories
 
         sample = list(stories())
-        return Source({"train": Split(lambda: iter(sample), len(sample))}, [])
-    path = Path(dataset).expanduser()
-    if os.path.exists(path):  # False also where that cannot be known
-        return open_local(path, column)
-    if path.suffix.lower() in story_folder.SUFFIXES or dataset.startswith((".", "/", "~")):
-        raise UserError(f"{dataset} does not exist: --dataset takes a file, a folder, `sample` or a name on the hub")
-    return open_hub(dataset, column)
+        source = Source({"train": Split(lambda: iter(sample), len(sample))}, [])
+    if max_stories:
+        source.notes.append(f"--max_stories: the first {max_stories:,} stories of each split")
+        for split in source.splits.values():
+            split.max_stories = max_stories
+            split.rows = split.rows and min(split.rows, max_stories)
+    return source
 
 
-def open_local(path, column):
+def open_local(path, column, file_is_story):
     files, note = story_folder.find_story_files(path)
-    read_file, how = story_files.story_reader(list(itertools.chain(*files.values())), column)
+    read_file, how = story_files.story_reader(list(itertools.chain(*files.values())), column, file_is_story)
 
     def read(files):
         return itertools.chain.from_iterable(map(read_file, files))
 
     splits = {
-        name: Split(lambda files=files: read(files), story_files.count_rows(files)) for name, files in files.items()
+        name: Split(lambda files=files: read(files), len(files) if file_is_story else story_files.count_rows(files))
+        for name, files in files.items()
     }
     return Source(splits, [note] if how is None else [note, how])
 
 
-def open_hub(dataset, column):
-    try:
-        from datasets import load_dataset
-
-        tables = load_dataset(dataset)
-    except Exception as error:  # the hub's client raises many kinds, and all mean that there is no data set
-        raise UserError(
-            f"cannot load {dataset} from the Hugging Face hub ({first_line(error, 200)}): check the name and the"
-            " network, or use --dataset sample (embedded, no network) or --dataset with a local .parquet, .jsonl or"
-            " .txt file or folder"
-        ) from error
+def open_hub(dataset, column, config, streaming):
+    tables = load_from_hub(dataset, config, streaming)
 
     def read(name):
         row = 1
-        for batch in tables[name].select_columns(column).with_format("arrow").iter(story_files.BATCH_ROWS):
+        batches = tables[name].select_columns(column).with_format("arrow").iter(story_files.BATCH_ROWS)
+        while (batch := next_batch(batches, dataset)) is not None:
             yield from story_files.texts(batch.column(0), column, f"{dataset} ({name})", row)
-            row += len(batch)
+            row += batch.num_rows
 
-    for name, table in tables.items():
-        story_files.check_column(column, table.column_names, f"{dataset} ({name})")
-    if "train" not in tables:
+    names = split_names(list(tables))
+    if "train" not in names:
         raise UserError(f"{dataset} has no split named train; it has {', '.join(tables)}")
-    splits = {name: Split(lambda name=name: read(name), len(tables[name])) for name in SPLITS if name in tables}
-    left_aside = [name for name in tables if name not in splits]
-    note = f"splits on the hub: {', '.join(splits)}"
-    return Source(splits, [note + (f"; left aside: {', '.join(left_aside)}" if left_aside else "")])
+    for name in names.values():
+        columns = tables[name].column_names
+        if columns is None:  # only a row can say, where --streaming reads a format without a schema
+            row = next_batch(tables[name].with_format("arrow").iter(1), dataset)
+            columns = [column] if row is None else row.column_names
+        story_files.check_column(column, columns, f"{dataset} ({name})")
+    others = [name for name in tables if name not in names.values()]
+    used = [split if split == name else f"{name} as {split}" for split, name in names.items()]
+    note = f"splits on the hub: {', '.join(used)}" + (f"; left aside: {', '.join(others)}" if others else "")
+    notes = [note, "--streaming: each pass over the stories reads the hub again"] if streaming else [note]
+    splits = {
+        split: Split(lambda name=name: read(name), None if streaming else tables[name].num_rows)
+        for split, name in names.items()
+    }
+    return Source(splits, notes)
+
+
+def load_from_hub(dataset, config, streaming):
+    """The tables of a data set on the hub, {split: Dataset or IterableDataset}. Raises UserError."""
+    try:
+        from datasets import get_dataset_config_names, load_dataset
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity_error()  # no line for each try
+        return load_dataset(dataset, config, streaming=streaming)
+    except Exception as error:  # the hub's client raises many kinds, and all mean that there is no data set
+        configs = []
+        if isinstance(error, ValueError) and "config" in str(error).lower():
+            with contextlib.suppress(Exception):
+                configs = get_dataset_config_names(dataset)
+        if configs:
+            what = f"no configuration {config!r}" if config else "several configurations"
+            raise UserError(f"{dataset} has {what}: give --config one of {', '.join(configs)}") from error
+        raise UserError(
+            f"cannot load {dataset} from the Hugging Face hub ({first_line(error, 200)}): check the name and the"
+            " network, and run the same command again, which keeps each file that came whole; or use --dataset sample"
+            f" (embedded, no network) or --dataset with a local {KIND_NAMES} file or folder"
+        ) from error
+
+
+def next_batch(batches, dataset):
+    """The next batch of rows, None at the end. Raises UserError where the hub breaks off (with --streaming)."""
+    try:
+        return next(batches, None)
+    except Exception as error:  # of whichever package reads
+        raise UserError(
+            f"cannot read {dataset} ({first_line(error, 200)}): check the network and run the same command again"
+        ) from error
+
+
+def split_names(names):
+    """{"train": name, "validation": name} of the splits that a data set has, "validation" only if it has one.
+
+    A name may be another word for the same (`valid`, `dev`); the word itself comes first. One split alone is for
+    training, unless its name says something else.
+    """
+    splits = {split: split for split in SPLITS if split in names}
+    for name in names:
+        split = story_folder.SPLIT_NAMES.get(name.lower())
+        if split in SPLITS:
+            splits.setdefault(split, name)
+    if len(names) == 1 and names[0].lower() not in story_folder.SPLIT_NAMES:
+        splits["train"] = names[0]
+    return splits
 
 
 def split_off_validation(split, fraction):

@@ -1,58 +1,60 @@
-"""The stories of a .parquet, .jsonl or .txt file: a reader takes a file and yields its texts, None for a missing one.
+"""The stories of a file: a reader takes a file and yields its texts, None for a missing one.
 
-Every reader streams: memory depends on the longest story, not on the file. A file that cannot be read is a UserError
-that names the file and the line or row.
+Every reader but that of .json streams: memory depends on the longest story, not on the file. A file that cannot be read
+is a UserError that names the file and the line, row or item.
 """
 
 import codecs
-import contextlib
+import csv
 import functools
 import json
 import re
 
 from slm.errors import UserError, first_line
+from slm.story_bytes import BYTE_ORDER_MARK, kind_of, not_utf8, numbered_lines, reading
 
 BATCH_ROWS = 2048
 BLOCK_BYTES = 2**17  # small enough for a processor's cache
-BYTE_ORDER_MARK = "\ufeff"
+LARGEST_JSON = 2**30  # bytes of a .json file; Python needs several times as much memory for its objects
+LONGEST_FIELD = 2**24  # characters of a field of a .csv file: a quote that nothing closes must not read all of it
+MANY_FILES, SMALL_FILE = 20, 2**15  # so many .txt files, of at most so many bytes each, look like a file a story
 MARKERS = re.compile(r"<\|endoftext\|>|<\|startoftext\|>")
 LONGEST_MARKER = len("<|startoftext|>")
 BLANK_LINES = re.compile(r"\n\s*\n")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character, which JSON can spell and UTF-8 cannot
 
 
-def story_reader(files, column):
-    """(read, note) for `files`, all of one suffix: `read(file)` yields the texts of one of them.
+def story_reader(files, column, file_is_story=False):
+    """(read, note) for `files`, all of one kind: `read(file)` yields the texts of one of them.
 
-    column: where a row of a .parquet or .jsonl file has its text. note: a line on what parts the stories, or None.
-    What parts the stories of .txt files is decided for all of them together.
+    column: where a row of a table has its text. file_is_story: whether each .txt file is one story. note: a line on
+    what parts the stories, or None. What parts the stories of .txt files is decided for all of them together.
     """
-    if table_reader := TABLE_READERS.get(files[0].suffix.lower()):
+    kind = kind_of(files[0])
+    if file_is_story and kind != ".txt":
+        raise UserError(f"--file_is_story is for .txt files, and {files[0]} has a story a row: leave it out")
+    if table_reader := TABLE_READERS.get(kind):
         return functools.partial(table_reader, column=column), None
-    marked = any(has_marker(file) for file in files)
-    note = "<|endoftext|> and <|startoftext|>" if marked else "no <|endoftext|> in it: blank lines"
-    note += " part the stories" + ("; --text_column means nothing for a .txt" if column != "text" else "")
-    return functools.partial(read_txt, separator=MARKERS if marked else BLANK_LINES), note
+    if file_is_story:
+        read, note = read_whole_txt, "each file is a story"
+    else:
+        marked = any(has_marker(file) for file in files)
+        read = functools.partial(read_txt, separator=MARKERS if marked else BLANK_LINES)
+        note = "<|endoftext|> and <|startoftext|>" if marked else "no <|endoftext|> in it: blank lines"
+        note += " part the stories"
+        if not marked and len(files) >= MANY_FILES and all(file.stat().st_size <= SMALL_FILE for file in files):
+            note += f" of {len(files):,} small files; if each file is one story, give --file_is_story"
+    return read, note + ("; --text_column means nothing for a .txt" if column != "text" else "")
 
 
 def check_column(column, columns, where):
-    """Raise UserError where `column` is not one of `columns`."""
-    if column not in columns:
-        raise UserError(f"{where} has no column {column!r}: give --text_column one of {', '.join(columns)}")
-
-
-def not_utf8(file, line, error):
-    return UserError(f"{file}, line {line} is not UTF-8 ({error.reason}): save it as UTF-8")
-
-
-@contextlib.contextmanager
-def reading(file):
-    """The open file, in bytes. An OSError until the block ends becomes a UserError that names the file."""
-    try:
-        with open(file, "rb") as opened:
-            yield opened
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+    """Raise UserError where `column` is not exactly one of `columns`."""
+    found = list(columns).count(column)
+    if not found:
+        mend = f"give --text_column one of {', '.join(columns)}" if columns else "it has none"
+        raise UserError(f"{where} has no column {column!r}: {mend}")
+    if found > 1:
+        raise UserError(f"{where} has {found} columns named {column!r}: rename all but one")
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def read_parquet(file, column):
 
 def count_rows(files):
     """The rows of parquet files, or None for other files, whose rows only reading can count."""
-    if files[0].suffix.lower() != ".parquet":
+    if kind_of(files[0]) != ".parquet":
         return None
     import pyarrow.parquet
 
@@ -122,28 +124,93 @@ def count_rows(files):
 
 def read_jsonl(file, column):
     """A row is a line with a JSON object; blank lines are not rows."""
-    with reading(file) as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                line = line.decode().lstrip(BYTE_ORDER_MARK)  # the mark begins each file that `cat` has joined
-            except UnicodeDecodeError as error:
-                raise not_utf8(file, number, error) from error
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise UserError(f"{file}, line {number} is not JSON ({first_line(error)})") from error
-            if not isinstance(row, dict):
-                raise UserError(f"{file}, line {number} is not a JSON object with a text in it")
-            check_column(column, row, f"{file}, line {number}")
-            text = row[column]
-            if text is not None and (not isinstance(text, str) or LONE_SURROGATE.search(text)):
-                raise UserError(f"{file}, line {number}: {column!r} is not text, or has half of a surrogate pair in it")
-            yield text
+    for number, line in numbered_lines(file):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{file}, line {number} is not JSON ({first_line(error)})") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{file}, line {number} is not a JSON object with a text in it")
+        yield text_of_object(row, column, f"{file}, line {number}")
 
 
-TABLE_READERS = {".parquet": read_parquet, ".jsonl": read_jsonl}
+def text_of_object(row, column, where):
+    check_column(column, row, where)
+    return checked_text(row[column], f"{where}: {column!r}")
+
+
+def checked_text(text, what):
+    if text is not None and (not isinstance(text, str) or LONE_SURROGATE.search(text)):
+        raise UserError(f"{what} is not text, or has half of a surrogate pair in it")
+    return text
+
+
+def read_json(file, column):
+    """The file is a list of objects or of texts. It is read whole, so LARGEST_JSON bytes are the most it may have."""
+    with reading(file) as source:
+        contents = source.read(LARGEST_JSON + 1)
+    if len(contents) > LARGEST_JSON:
+        raise UserError(f"{file} has more than {LARGEST_JSON:,} bytes, too many to read whole: save it as .jsonl")
+    try:
+        rows = json.loads(contents.decode().lstrip(BYTE_ORDER_MARK))
+    except UnicodeDecodeError as error:
+        raise not_utf8(file, 1 + contents.count(b"\n", 0, error.start), error) from error
+    except (ValueError, RecursionError) as error:
+        mend = ": with an object on each line it is a .jsonl, so name it that" * ("Extra data" in str(error))
+        raise UserError(f"{file} is not JSON ({first_line(error)}){mend}") from error
+    del contents
+    if not isinstance(rows, list):
+        lists = [name for name, value in rows.items() if isinstance(value, list)] if isinstance(rows, dict) else []
+        inside = f" (it is an object with a list in {', '.join(map(repr, lists))})" if lists else ""
+        raise UserError(f"{file} is no list of objects or texts{inside}: save the list alone")
+    for number, row in enumerate(rows, 1):
+        where = f"{file}, item {number}"
+        if isinstance(row, dict):
+            yield text_of_object(row, column, where)
+        elif column != "text":
+            raise UserError(f"{where} is no object, so it has no column {column!r}: leave --text_column out")
+        else:
+            yield checked_text(row, where)
+
+
+def read_csv(file, column, delimiter=","):
+    """The first line names the columns. A field in double quotes may hold delimiters, line ends and doubled quotes."""
+    csv.field_size_limit(LONGEST_FIELD)
+    rows = csv.reader((line for _, line in numbered_lines(file)), delimiter=delimiter, strict=True)
+    try:
+        header = next((row for row in rows if row), None)
+        if header is None:
+            raise UserError(f"{file} is empty: its first line must name the columns")
+        check_column(column, header, file)
+        place = header.index(column)
+        for row in rows:
+            if row and len(row) != len(header):
+                fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
+                raise UserError(
+                    f"{file}, line {rows.line_num}: {fields}, and the first line has {len(header)}; put a text that"
+                    f" holds {'tabs' if delimiter != ',' else 'commas'} or line ends in double quotes"
+                )
+            if row:
+                yield row[place].replace("\r\n", "\n")
+    except csv.Error as error:
+        kind = "tab" if delimiter == "\t" else "comma"
+        mend = "a text that begins with a quote ends with one, and a quote inside it is written twice"
+        if "new-line" in str(error):
+            mend = "save it with line ends of \\n or \\r\\n"
+        raise UserError(
+            f"{file}, line {rows.line_num} is no {kind}-separated row ({first_line(error, 80)}): {mend}"
+        ) from error
+
+
+TABLE_READERS = {
+    ".parquet": read_parquet,
+    ".jsonl": read_jsonl,
+    ".json": read_json,
+    ".csv": read_csv,
+    ".tsv": functools.partial(read_csv, delimiter="\t"),
+}
 
 
 # -- text files -------------------------------------------------------------------------------------------------------
@@ -181,11 +248,18 @@ def text_blocks(file):
 def read_txt(file, separator):
     """The texts between the matches of `separator`, without the whitespace around them; line ends become `\\n`."""
     for text in split_blocks(text_blocks(file), separator):
-        text = text.strip()
-        if "\r" in text:
-            text = re.sub(r"\r+\n", "\n", text)
-        if text:
+        if text := trimmed(text):
             yield text
+
+
+def read_whole_txt(file):
+    """The text of the file, which is one story, "" where it has none."""
+    yield trimmed("".join(text_blocks(file)))
+
+
+def trimmed(text):
+    text = text.strip()
+    return re.sub(r"\r+\n", "\n", text) if "\r" in text else text
 
 
 def split_blocks(blocks, separator):

@@ -5,9 +5,8 @@ from collections import defaultdict
 
 from slm.errors import UserError
 from slm.prepared_folder import PREPARED_FILES
+from slm.story_bytes import KIND_NAMES, KINDS, kind_of, split_name
 
-SUFFIXES = (".parquet", ".jsonl", ".txt")
-KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
     ["validation", "valid", "val", "dev"], "validation"
 )
@@ -57,33 +56,40 @@ def list_files(root, hidden=False):
 def find_story_files(path):
     """({split: [file, ...]}, note) of a file or a folder; the note is a line that names the files of each split.
 
-    A folder must have a train split and files of one kind, else UserError; a test split is left aside.
+    A folder must have a train split and files of one kind, compressed or not, else UserError. A test split is left
+    aside, and so are .json files beside another kind, which describe it.
     """
     if path.is_file():
-        if path.suffix.lower() not in SUFFIXES:
-            raise UserError(f"{path} is no {KINDS} file: save it as one of these")
+        if not kind_of(path):
+            raise UserError(f"{path} is no {KIND_NAMES} file, plain or (but for .parquet) .gz or .zst: save it as one")
         return {"train": [path]}, f"train: {path.name}"
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder: --dataset takes one of these")
 
     files, left_aside = list_files(path)
-    stories, real_files = [], set()
+    stories, real_files, uncompressed = [], set(), set(files)
     # a file that has its real path here goes by that path, not by a link's
     for file in sorted(files, key=lambda file: (file.resolve() != path.resolve() / file.relative_to(path), file)):
-        if file.suffix.lower() not in SUFFIXES:
-            left_aside[f"not {KINDS}"].append(file)
+        if not kind_of(file):
+            left_aside[f"not {KIND_NAMES}"].append(file)
         elif file.resolve() in real_files:
             left_aside["the same file by another link"].append(file)
+        elif split_name(file.name)[2] and file.with_suffix("") in uncompressed:
+            left_aside["a compressed copy"].append(file)
         else:
+            uncompressed.add(file.with_suffix("") if split_name(file.name)[2] else file)
             stories.append(file)
             real_files.add(file.resolve())
     stories.sort()
-    kinds = {suffix: [file for file in stories if file.suffix.lower() == suffix] for suffix in SUFFIXES}
-    kinds = {suffix: files for suffix, files in kinds.items() if files}
+    kinds = {kind: [file for file in stories if kind_of(file) == kind] for kind in KINDS}
+    kinds = {kind: files for kind, files in kinds.items() if files}
+    if len(kinds) > 1 and ".json" in kinds:
+        left_aside["a .json beside another kind"] = kinds.pop(".json")
+        stories = [file for file in stories if kind_of(file) != ".json"]
     if not kinds:
-        raise UserError(" ".join([f"{path} holds no {KINDS} file;", note_of(path, {}, left_aside)]).rstrip(" ;"))
+        raise UserError(" ".join([f"{path} holds no {KIND_NAMES} file;", note_of(path, {}, left_aside)]).rstrip(" ;"))
     if len(kinds) > 1:
-        each = ", ".join(f"{suffix} ({listing(path, files)})" for suffix, files in kinds.items())
+        each = ", ".join(f"{kind} ({listing(path, files)})" for kind, files in kinds.items())
         raise UserError(f"{path} holds {each}, maybe the same stories twice: name one file, or a folder with one kind")
 
     splits = {"train": [], "validation": [], "test": []}
@@ -102,7 +108,7 @@ def split_of_each(paths):
 
     The first part of a path that names a split decides; where none does, the file is for training.
     """
-    named = [(*path.parent.parts, path.name.removesuffix(path.suffix)) for path in paths]
+    named = [(*path.parent.parts, split_name(path.name)[0]) for path in paths]
     named = [tuple(FILE_NUMBER.sub("", part.lower()) for part in parts) for parts in named]
     beside = defaultdict(set)  # the names in each folder
     for parts in named:

@@ -1,4 +1,4 @@
-"""The vocabulary: GPT-2's byte-pair encoding, whole or pruned to the tokens that a corpus uses.
+"""The vocabulary: GPT-2's byte-pair encoding, or a smaller one that is trained on the stories.
 
 A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: a line a token, its bytes in base64
 and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
@@ -24,6 +24,7 @@ GPT2_VOCAB_SIZE = 50257
 GPT2_FILE = ROOT / "data" / "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6"  # OpenAI's encoder.json, as tiktoken names it
 GPT2_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
 SMALLEST_VOCAB_SIZE = 257  # the 256 bytes, so that any text has an encoding, and end-of-text
+SAMPLE_BYTES = 2**25  # of text that a vocabulary is trained on
 GIGATOKEN_BYTES = 2**28  # of text, after which gigatoken is rebuilt: its cache of words only grows (as of 0.10)
 # Unicode's White_Space, which is what `\s` means to tiktoken; Python's `\s` has four more characters. About half a
 # million of them before a word overflow the stack of tiktoken's regular expression (as of 0.14).
@@ -103,7 +104,7 @@ def from_ranks(ranks):
     """The encoding of `ranks`, a dict from a token's bytes to its id 0..n-1; end-of-text gets id n."""
     size = len(ranks) + 1
     return tiktoken.Encoding(
-        "gpt2" if size == GPT2_VOCAB_SIZE else f"gpt2-pruned-{size}",
+        "gpt2" if size == GPT2_VOCAB_SIZE else f"bpe-{size}",
         pat_str=r50k_pat_str,
         mergeable_ranks=ranks,
         special_tokens={ENDOFTEXT: len(ranks)},
@@ -124,30 +125,39 @@ def merge_pair(token, ranks):
     return tuple(parts) if len(parts) == 2 else ()
 
 
-def prune(encoding, counts, vocab_size):
-    """An encoding of the `vocab_size` tokens of `encoding` that a corpus uses most.
+def train_bpe(stories, vocab_size):
+    """The encoding of `vocab_size` tokens that byte-pair encoding learns from stories (Sennrich et al. 2016).
 
-    It keeps the 256 bytes, then the most frequent tokens (ties in the encoding's order), each with the tokens that its
-    merges pass through, until it has `vocab_size - 1`; it skips a token that no longer fits together with what it
-    needs. The tokens are numbered in the encoding's order, so merges keep their priority: a word all of whose tokens
-    are kept gets exactly those tokens, and any text round-trips.
-
-    counts: how often each id of `encoding` occurs, an integer array of shape (n_vocab,).
+    Bytes are the alphabet and GPT-2's pattern cuts text into words, so any text round-trips, and the same stories give
+    the same tokens. Hugging Face's tokenizers learns from at most SAMPLE_BYTES of text, spread over all stories. Raises
+    UserError where the stories have too few different words for so many tokens.
     """
-    ranks = encoding._mergeable_ranks
-    kept = {token for token in ranks if len(token) == 1}
-    for token in sorted(ranks, key=lambda token: (-int(counts[ranks[token]]), ranks[token])):
-        needed, todo = set(), [token]
-        while todo:
-            ancestor = todo.pop()
-            if ancestor not in kept and ancestor not in needed:
-                needed.add(ancestor)
-                todo.extend(merge_pair(ancestor, ranks))
-        if len(kept) + len(needed) < vocab_size:
-            kept |= needed
-        if len(kept) == vocab_size - 1:
-            break
-    return from_ranks({token: i for i, token in enumerate(sorted(kept, key=ranks.get))})
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    cut = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = cut
+    alphabet = sorted(cut.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size - 1, initial_alphabet=alphabet, show_progress=False)
+    bpe.train_from_iterator(spread_sample(stories), trainer)
+    encoding = from_vocabulary(bpe.get_vocab())
+    if encoding.n_vocab < vocab_size:
+        raise UserError(f"the stories give {encoding.n_vocab} tokens at most: give that as --vocab_size, or more text")
+    return encoding
+
+
+def spread_sample(stories, most_bytes=None):
+    """Every n-th story, n the smallest power of two that leaves at most `most_bytes` (SAMPLE_BYTES) of text."""
+    most_bytes = most_bytes or SAMPLE_BYTES
+    sample, size, step = [], 0, 1
+    for number, story in enumerate(stories):
+        if number % step == 0:
+            sample.append(story)
+            size += len(story.encode())
+            while size > most_bytes and len(sample) > 1:
+                sample, step = sample[::2], 2 * step
+                size = sum(len(story.encode()) for story in sample)
+    return sample
 
 
 # GPT-2's vocabulary files spell a byte as a letter: printable Latin-1 as itself, the others from U+0100 on

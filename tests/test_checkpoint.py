@@ -1,5 +1,6 @@
 """slm/checkpoint.py: what is written is read again, names find the right model, and a bad file gets one sentence."""
 
+import math
 import os
 import pickle
 import random
@@ -126,6 +127,14 @@ def test_parameters_of_another_shape(folder, change, words):
     _, contents = save_run(folder / "best.pt")
     with pytest.raises(UserError, match=f"do not fit its shape: .*{words}"):
         checkpoint.build_model(contents, **change)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_parameters_that_are_not_finite(folder, value):
+    _, contents = save_run(folder / "run.pt")
+    contents["model"]["transformer.h.0.ln_1.weight"][3] = value
+    with pytest.raises(UserError, match=r"not finite \(transformer.h.0.ln_1.weight\)"):
+        checkpoint.build_model(contents)
 
 
 def test_a_shorter_context_cuts_off_positions(folder):

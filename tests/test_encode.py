@@ -64,13 +64,6 @@ def test_a_split_is_counted():
     assert sum(map(len, consumed)) == counts["tokens"]
 
 
-def test_tokens_are_counted_by_id():
-    encoding = tokenizer.gpt2()
-    counts = encode.count_tokens(Split(lambda: iter(["a a", "a"])), encoding, 1)
-    assert counts.sum() == 3 and counts[encoding.encode_single_token(" a")] == 1
-    assert counts[encoding.encode_single_token("a")] == 2 and counts[encoding.eot_token] == 0
-
-
 def test_the_spot_check_is_a_uniform_sample():
     """Each of 50 stories is in a sample of 10 a fifth of the time, whatever its batch."""
     times = np.zeros(50)

@@ -1,20 +1,25 @@
 """prepare.py: from a command line to a prepared folder, its summary and the command that comes next."""
 
+import gzip
+import io
 import json
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import hub_server
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start
+from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start
 
 import prepare
 from data.sample_stories import stories
@@ -159,7 +164,8 @@ def test_nothing_is_lost_in_silence(empty):
     for name in ("test.jsonl", ".ipynb_checkpoints/tales-checkpoint.jsonl", "LICENCE"):
         (empty / "d" / name).write_text('{"text": "Left aside."}\n')
     out = prepared("--dataset", "d", "--validation_fraction", "0.2")
-    left_aside = ".ipynb_checkpoints (hidden), LICENCE (not .parquet, .jsonl or .txt), test.jsonl (a test split)"
+    kinds = ".parquet, .jsonl, .json, .csv, .tsv or .txt"
+    left_aside = f".ipynb_checkpoints (hidden), LICENCE (not {kinds}), test.jsonl (a test split)"
     assert f"train: tales.jsonl; left aside: {left_aside}\n" in out
     assert "empty rows, left out: 3\n" in out
     assert "equal to an earlier one (all equal stories are in one split): 2\n" in out
@@ -253,12 +259,12 @@ def test_run_again(empty):
     made = (empty / "data/f/train.bin").stat().st_mtime_ns
     assert "already" in prepared("--dataset", "f.txt")
     assert (empty / "data/f/train.bin").stat().st_mtime_ns == made
-    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "300"), "vocab_size", "--force")
+    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "258"), "vocab_size", "--force")
     assert (empty / "data/f/train.bin").stat().st_mtime_ns == made
-    prepared("--dataset", "f.txt", "--vocab_size", "300", "--force")
-    assert read_meta("data/f")["vocab_size"] == 300
+    prepared("--dataset", "f.txt", "--vocab_size", "258", "--force")
+    assert read_meta("data/f")["vocab_size"] == 258
     (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.\n\nFour.")
-    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "300"), "source", "--force")
+    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "258"), "source", "--force")
     with open(empty / "data/f/train.bin", "ab") as file:  # a damaged folder is prepared again without a question
         file.write(b"!")
     prepared("--dataset", "f.txt")
@@ -273,6 +279,40 @@ def test_run_again(empty):
         "train.bin",
         "validation.bin",
     ]
+
+
+def test_options_that_are_in_the_recipe_where_they_are_given(empty):
+    """A folder of another choice is named; one that was prepared before these options is as good as ever."""
+    (empty / "d").mkdir()
+    for i in range(30):
+        (empty / f"d/{i}.txt").write_text(f"Story {i}.\n\nIts end.")
+    assert "--file_is_story" in prepared("--dataset", "d")
+    assert not {"config", "max_stories", "file_is_story", "streaming"} & set(read_meta("data/d"))
+    again = call("prepare.py", "--dataset", "d", "--file_is_story")
+    assert_mistake(again, "made without --file_is_story", "--force")
+    prepared("--dataset", "d", "--file_is_story", "--max_stories", "20", "--force")
+    meta = read_meta("data/d")
+    assert (meta["file_is_story"], meta["max_stories"]) == (True, 20)
+    assert sum(split["stories"] for split in meta["splits"].values()) == 20
+    assert "Its end." in stories_of("data/d", "train")[0]
+    assert "already" in prepared("--dataset", "d", "--file_is_story", "--max_stories", "20")
+    assert_mistake(call("prepare.py", "--dataset", "d", "--file_is_story"), "made with max_stories 20")
+    assert_mistake(call("prepare.py", "--dataset", "d", "--max_stories", "0"), "--max_stories must be at least 1")
+
+
+@pytest.mark.parametrize("name", ["My Tales.CSV.gz", "My Tales.jsonl.ZST", "My Tales.json"])
+def test_the_name_of_a_file_is_the_folders(empty, name):
+    texts = [f"Story {i}." for i in range(9)]
+    if "CSV" in name:
+        contents = gzip.compress("\n".join(["text", *texts]).encode())
+    elif "ZST" in name:
+        lines = "\n".join(json.dumps({"text": text}) for text in texts)
+        contents = pa.Codec("zstd").compress(lines.encode(), asbytes=True)
+    else:
+        contents = json.dumps(texts).encode()
+    (empty / name).write_bytes(contents)
+    prepared("--dataset", name)
+    assert sorted(stories_of("data/my_tales", "train") + stories_of("data/my_tales", "validation")) == texts
 
 
 def test_a_folder_of_older_code_counts_as_prepared(empty):
@@ -329,8 +369,8 @@ def test_a_prepared_folder_that_is_a_link(empty):
     (empty / "elsewhere").mkdir()
     (empty / "data/f").symlink_to(empty / "elsewhere")
     prepared("--dataset", "f.txt")
-    prepared("--dataset", "f.txt", "--force", "--vocab_size", "300")
-    assert (empty / "data/f").is_symlink() and read_meta("elsewhere")["vocab_size"] == 300
+    prepared("--dataset", "f.txt", "--force", "--vocab_size", "258")
+    assert (empty / "data/f").is_symlink() and read_meta("elsewhere")["vocab_size"] == 258
 
 
 def test_a_failure_keeps_what_is_prepared(empty):
@@ -488,3 +528,74 @@ def test_a_home_folder_in_the_options(empty, monkeypatch):
     assert read_meta("data/my_stories")["source"] == "~/My Stories.TXT"
     assert_mistake(call("prepare.py", "--dataset", "sample", "--vocab_of", "~/nothing"), f"{empty}/nothing")
     assert not os.path.exists("~")
+
+
+# -- the hub, through its own client ----------------------------------------------------------------------------------
+
+
+def parquet(texts, column="text"):
+    file = io.BytesIO()
+    pq.write_table(pa.table({column: texts, "id": range(len(texts))}), file)
+    return file.getvalue()
+
+
+def prepare_from(hub, folder, *arguments, **variables):
+    """`python prepare.py --dataset NAME ARGUMENTS` in another process whose hub is `hub`: (status, out, err)."""
+    settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"} | variables
+    variables = environment(HF_ENDPOINT=hub.url, HF_HOME=str(folder / "hf"), **settings)
+    process = start("prepare.py", "--dataset", hub_server.NAME, *arguments, cwd=folder, env=variables)
+    out, err = process.communicate(timeout=PATIENCE)
+    return SimpleNamespace(status=process.returncode, out=out, err=err)
+
+
+def test_a_download_that_breaks_off_goes_on(tmp_path):
+    """Files that came whole are kept; the second run needs the rest; a later one needs no hub."""
+    texts = [f"Story {i}: {random.Random(i).random()}." for i in range(6000)]
+    files = {
+        "README.md": b"# Stories",
+        "data/train-00000-of-00002.parquet": parquet([*texts[:2000], None, " "]),
+        "data/train-00001-of-00002.parquet": parquet(texts[2000:]),
+        "data/dev-00000-of-00001.parquet": parquet(["Nine.", "Ten."]),
+    }
+    first, second, validation = (len(contents) for name, contents in files.items() if name.startswith("data/"))
+    cut = (first + second) // 2
+    with hub_server.serve(files, cut) as hub:
+        broken = prepare_from(hub, tmp_path)
+        assert_mistake(broken, hub_server.NAME, "run the same command again, which keeps each file that came whole")
+        assert not list(tmp_path.glob("data/*/*.bin"))
+        hub.cut, hub.sent = None, 0
+        whole = prepare_from(hub, tmp_path)
+        assert whole.status == 0, whole.err
+        assert second <= hub.sent <= second + validation
+        hub.sent = 0
+        offline = prepare_from(hub, tmp_path, "--force", "--max_stories", "50", HF_HUB_OFFLINE="1")
+        assert offline.status == 0 and hub.sent == 0, offline.err
+    assert read_meta(tmp_path / "data/stories")["max_stories"] == 50
+    splits = read_meta(tmp_path / "data/stories")["splits"]
+    assert [split["stories"] for split in splits.values()] == [50, 2]
+    assert re.search(r"^train +6,000 ", whole.out, re.M) and re.search(r"^validation +2 ", whole.out, re.M)
+    assert "empty rows, left out: 2\n" in whole.out
+    size = sum(len(text) for text in texts)
+    assert f" {size:,} " in whole.out
+    assert stories_of(tmp_path / "data/stories", "train") == texts[:50]
+
+
+def test_configurations_and_streaming(tmp_path):
+    """The configurations reach the user whole, and a stream gives the stories of the one that is asked for."""
+    names = [f"a-configuration-with-a-long-name-{i:02}" for i in range(12)]
+    configs = "".join(f"- config_name: {name}\n  data_files: data/{i}.jsonl\n" for i, name in enumerate(names))
+    files = {"README.md": f"---\nconfigs:\n{configs}---\n".encode()}
+    for i in range(len(names)):
+        rows = [{"id": 1, "story": f"Story {j} of {i}."} for j in range(5000)]
+        files[f"data/{i}.jsonl"] = "\n".join(map(json.dumps, rows)).encode()
+    with hub_server.serve(files) as hub:
+        assert_mistake(prepare_from(hub, tmp_path), "has several configurations: give --config one of", *names)
+        options = ["--config", names[7], "--streaming"]
+        wrong = prepare_from(hub, tmp_path, *options)
+        assert_mistake(wrong, "no column 'text': give --text_column one of id, story")
+        streamed = prepare_from(hub, tmp_path, *options, "--text_column", "story", "--max_stories", "300")
+    assert streamed.status == 0, streamed.err
+    assert "each pass over the stories reads the hub again" in streamed.out
+    stories = stories_of(tmp_path / "data/stories", "train") + stories_of(tmp_path / "data/stories", "validation")
+    assert sorted(stories) == sorted(f"Story {j} of 7." for j in range(300))
+    assert read_meta(tmp_path / "data/stories")["config"] == names[7]

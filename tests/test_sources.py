@@ -124,7 +124,26 @@ def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
     assert sources.source_stamp("~/stories.txt")[0] == 10
 
 
-@pytest.mark.parametrize("name", ["nothing.txt", "./nothing", "~/nothing", "nothing.PARQUET", "../nothing.jsonl"])
+def test_each_file_is_a_story(tmp_path):
+    for i in range(20):
+        (tmp_path / f"{i:02}.txt").write_text(f"Story {i}.\r\n\r\nIts end.\n")
+    (tmp_path / "empty.txt").write_text(" \n")
+    source = sources.open_source(str(tmp_path), "text")
+    assert len(list(source.splits["train"])) == 40
+    assert "of 21 small files; if each file is one story, give --file_is_story" in source.notes[1]
+    source = sources.open_source(str(tmp_path), "text", file_is_story=True)
+    train = source.splits["train"]
+    assert list(train) == [f"Story {i}.\n\nIts end." for i in range(20)] and (train.rows, train.empty) == (21, 1)
+    assert source.notes[1] == "each file is a story"
+    (tmp_path / "00.txt").write_text("x" * 2**16)
+    assert "--file_is_story" not in sources.open_source(str(tmp_path), "text").notes[1]
+    (tmp_path / "00.txt").write_text("One.<|endoftext|>")
+    assert "--file_is_story" not in sources.open_source(str(tmp_path), "text").notes[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.txt", "nothing.csv.GZ", "./nothing", "~/nothing", "nothing.PARQUET", "../nothing.jsonl"]
+)
 def test_a_path_to_nothing_is_not_looked_for_on_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="does not exist: --dataset takes"):
@@ -157,7 +176,7 @@ def hub(monkeypatch):
 
     def put(splits, column="text"):
         tables = {name: datasets.Dataset.from_dict({column: texts, "id": texts}) for name, texts in splits.items()}
-        monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict(tables))
+        monkeypatch.setattr(datasets, "load_dataset", lambda name, config, streaming: datasets.DatasetDict(tables))
 
     return put
 
@@ -169,6 +188,63 @@ def test_a_data_set_on_the_hub(hub):
     assert (source.splits["train"].rows, source.splits["train"].empty) == (2100, 700)
     assert list(source.splits["validation"]) == ["Four."]
     assert source.notes == ["splits on the hub: train, validation; left aside: test, extra"]
+
+
+def test_splits_by_other_names(hub):
+    hub({"Training": ["One."], "dev": ["Two."], "test": ["Three."]})
+    source = sources.open_source("someone/stories", "text")
+    assert {name: list(split) for name, split in source.splits.items()} == {"train": ["One."], "validation": ["Two."]}
+    assert source.notes == ["splits on the hub: Training as train, dev as validation; left aside: test"]
+    hub({"train": ["One."], "val": ["Two."], "validation": ["Three."]})
+    source = sources.open_source("someone/stories", "text")
+    assert list(source.splits["validation"]) == ["Three."] and source.notes[0].endswith("left aside: val")
+    hub({"english": ["One."]})
+    source = sources.open_source("someone/stories", "text")
+    assert list(source.splits) == ["train"] and "english as train" in source.notes[0]
+    hub({"valid": ["One."]})
+    with pytest.raises(UserError, match="no split named train; it has valid"):
+        sources.open_source("someone/stories", "text")
+
+
+def test_the_first_stories(hub, tmp_path):
+    """The first N stories of each split: empty rows among them are counted, and what follows is not read."""
+    hub({"train": ["One.", None, "Two.", " ", "Three."], "validation": ["Four."]})
+    source = sources.open_source("someone/stories", "text", max_stories=2)
+    train, validation = source.splits.values()
+    for _ in range(2):
+        assert list(train) == ["One.", "Two."] and (train.empty, train.rows) == (1, 2)
+    assert list(validation) == ["Four."] and validation.rows == 1
+    assert "the first 2 stories of each split" in source.notes[-1]
+    (tmp_path / "a.jsonl").write_text('{"text": "One."}\n{"text": "Two."}\nnot read\n')
+    train = sources.open_source(str(tmp_path), "text", max_stories=2).splits["train"]
+    assert list(train) == ["One.", "Two."] and train.rows is None
+
+
+def test_a_stream_that_breaks_off():
+    def broken():
+        yield pa.table({"text": ["One."]})
+        raise OSError("the line is dead")
+
+    batches = broken()
+    assert sources.next_batch(batches, "someone/stories").num_rows == 1
+    with pytest.raises(UserError, match=r"cannot read someone/stories \(the line is dead\): check the network"):
+        sources.next_batch(batches, "someone/stories")
+    assert sources.next_batch(iter(()), "someone/stories") is None
+
+
+def test_options_that_are_for_another_source(hub, tmp_path):
+    hub({"train": ["One."]})
+    (tmp_path / "a.jsonl").write_text('{"text": "One."}')
+    for dataset in ("sample", str(tmp_path)):
+        with pytest.raises(UserError, match="--config is for a data set on the hub"):
+            sources.open_source(dataset, "text", config="en")
+        with pytest.raises(UserError, match="--streaming is for a data set on the hub"):
+            sources.open_source(dataset, "text", streaming=True)
+    for dataset in ("sample", "someone/stories"):
+        with pytest.raises(UserError, match=r"--file_is_story is for local \.txt files"):
+            sources.open_source(dataset, "text", file_is_story=True)
+    with pytest.raises(UserError, match=r"--file_is_story is for \.txt files, and .*a\.jsonl has a story a row"):
+        sources.open_source(str(tmp_path), "text", file_is_story=True)
 
 
 def test_mistakes_on_the_hub(hub, monkeypatch):
@@ -184,7 +260,7 @@ def test_mistakes_on_the_hub(hub, monkeypatch):
 
     import datasets
 
-    def refuse(_name):
+    def refuse(*_name, **_options):
         raise ConnectionError("Couldn't reach the Hub\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", refuse)

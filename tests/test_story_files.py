@@ -1,5 +1,8 @@
 """slm/story_files.py: what the readers make of a file, whatever its blocks, marks and types."""
 
+import csv
+import gzip
+import io
 import json
 
 import pyarrow as pa
@@ -17,6 +20,23 @@ def read(*files, column="text"):
     """The texts of all files, and the note on what parts them."""
     reader, note = story_files.story_reader(list(files), column)
     return [text for file in files for text in reader(file)], note
+
+
+def write(file, contents):
+    """Write text, compressed as the name of the file says; "\\udce9" is the byte E9, which is not UTF-8."""
+    data, codec = contents.encode(errors="surrogateescape"), file.suffix.lower()
+    if codec in (".gz", ".zst"):
+        data = gzip.compress(data) if codec == ".gz" else pa.Codec("zstd").compress(data, asbytes=True)
+    file.write_bytes(data)
+
+
+def assert_refused(file, contents, *words):
+    write(file, contents)
+    with pytest.raises(UserError) as error:
+        read(file)
+    for word in [file.name, *words]:
+        assert word in str(error.value), str(error.value)
+    assert "\n" not in str(error.value)
 
 
 # -- .txt -------------------------------------------------------------------------------------------------------------
@@ -116,6 +136,113 @@ def test_mistakes_in_a_jsonl_file(tmp_path, line):
         assert word in str(error.value)
 
 
+# -- .json, .csv, .tsv, and compressed files ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["json", "JSON.gz", "json.zst"])
+def test_items_of_a_json_file(tmp_path, suffix):
+    texts = ["One.", "", None, "Zwei süße 🦊.", "Three\n\nlines."]
+    for rows in (texts, [{"id": 1, "text": text} for text in texts], [texts[0], {"text": texts[1]}, *texts[2:]], []):
+        write(tmp_path / f"a.{suffix}", MARK + json.dumps(rows, indent=1, ensure_ascii=False))
+        assert read(tmp_path / f"a.{suffix}")[0] == texts[: len(rows)]
+    write(tmp_path / f"a.{suffix}", json.dumps([{"story": "One.", "text": 7}]))
+    assert read(tmp_path / f"a.{suffix}", column="story")[0] == ["One."]
+
+
+JSON_FILE_MISTAKES = {
+    '["One.", 7]': ["item 2", "not text"],
+    '[{"text": "One."}, {"id": 3}]': ["item 2", "no column 'text'", "id"],
+    "[{}]": ["item 1 has no column 'text': it has none"],
+    '[{"text": ["One."]}]': ["item 1", "'text' is not text"],
+    '{"version": 1, "data": [{"text": "One."}]}': ["no list", "a list in 'data'", "save the list alone"],
+    '{"text": "One."}': ["no list of objects or texts: save"],
+    '"One."': ["no list"],
+    '{"text": "One."}\n{"text": "Two."}\n': ["Extra data", "name it that", ".jsonl"],
+    '["One.",\n "Two."': ["not JSON", "line 2"],
+    "": ["not JSON"],
+    '["One.",\n "caf\udce9"]': ["line 2 is not UTF-8"],
+    '["\\ud83d"]': ["item 1", "surrogate"],
+    "[" * 100_000: ["not JSON"],
+}
+
+
+@pytest.mark.parametrize("contents", JSON_FILE_MISTAKES)
+def test_mistakes_in_a_json_file(tmp_path, contents):
+    assert_refused(tmp_path / "a.json", contents, *JSON_FILE_MISTAKES[contents])
+
+
+def test_a_json_file_that_is_huge_and_a_column_of_texts(tmp_path, monkeypatch):
+    write(tmp_path / "a.json", '["One.", "Two."]')
+    with pytest.raises(UserError, match=r"item 1 is no object.*leave --text_column out"):
+        read(tmp_path / "a.json", column="story")
+    monkeypatch.setattr(story_files, "LARGEST_JSON", 10)
+    with pytest.raises(UserError, match=r"a\.json has more than 10 bytes.*save it as \.jsonl"):
+        read(tmp_path / "a.json")
+
+
+FIELDS = [
+    "One.",
+    "",
+    'She said: "Hi, you."',
+    "Two\nlines.\n\nEnd.",
+    "tab\tand, comma",
+    "Zwei süße 🦊.",
+    "x" * 200_000,
+    "NA",
+]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("suffix", ["csv", "TSV", "csv.gz", "tsv.zst"])
+def test_rows_of_a_csv_file(tmp_path, suffix, ends):
+    """Quotes may hold delimiters, line ends and quotes; a blank line is no row; "NA" is a text."""
+    delimiter = "\t" if "tsv" in suffix.lower() else ","
+    contents = io.StringIO()
+    writer = csv.writer(contents, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([["id", "text", "more"], *([i, text, "x"] for i, text in enumerate(FIELDS))])
+    write(tmp_path / f"a.{suffix}", MARK + contents.getvalue().replace("\n", ends) + ends)
+    assert read(tmp_path / f"a.{suffix}") == (FIELDS, None)
+    assert read(tmp_path / f"a.{suffix}", column="id")[0] == [str(i) for i in range(len(FIELDS))]
+
+
+CSV_MISTAKES = {
+    "id,text\n1,One.\n2,Two, and more.\n": ["line 3: 3 fields, and the first line has 2", "commas", "double quotes"],
+    'id,text\n1,"One\nline."\n2\n': ["line 4: 1 field, and the first line has 2"],
+    'id,text\n1,"One" and more\n': ["line 2", "written twice"],
+    'id,text\n1,"One.\n2,Two.\n': ["line 3", "unexpected end", "written twice"],
+    "id,text,text\n1,One.,Two.\n": ["2 columns named 'text'", "rename"],
+    "id,text\r1,One.\r": ["line 1", r"line ends of \n or \r\n"],
+    'text\n"Hi," said Tom.\n': ["line 2", "begins with a quote ends with one"],
+    "id;text\n1;One.\n": ["no column 'text'", "--text_column one of id;text"],
+    "": ["is empty", "name the columns"],
+    "text\nOne.\ncaf\udce9\n": ["line 3 is not UTF-8"],
+    "text\n" + "x" * 2**24 + "y\n": ["line 2", "field larger"],
+}
+
+
+@pytest.mark.parametrize("contents", CSV_MISTAKES, ids=lambda contents: contents[:30])
+def test_mistakes_in_a_csv_file(tmp_path, contents):
+    assert_refused(tmp_path / "a.csv", contents, *CSV_MISTAKES[contents])
+
+
+@pytest.mark.parametrize("codec", ["gz", "zst"])
+def test_compressed_files(tmp_path, codec):
+    """Files that `cat` has joined are read to the end; a file that ends early or is none is named."""
+    write(tmp_path / f"a.txt.{codec}", "One.\n\nTwo.\n\n")
+    once = (tmp_path / f"a.txt.{codec}").read_bytes()
+    (tmp_path / f"a.txt.{codec}").write_bytes(once * 2)
+    assert read(tmp_path / f"a.txt.{codec}")[0] == ["One.", "Two."] * 2
+    rows = [f"{i} {i * i}" for i in range(5000)]
+    for name in (f"a.JSONL.{codec}", f"b.jsonl.{codec.upper()}"):
+        write(tmp_path / name, "\n".join(json.dumps({"text": row}) for row in rows))
+        assert read(tmp_path / name)[0] == rows
+    whole = (tmp_path / name).read_bytes()
+    for contents in (whole[:-5], whole[: len(whole) // 2], b'{"text": "One."}\n', whole + b"more"):
+        (tmp_path / name).write_bytes(contents)
+        with pytest.raises(UserError, match=rf"cannot read .*{name} .*incomplete or no \.{codec} file"):
+            read(tmp_path / name)
+
+
 # -- arrow and parquet ------------------------------------------------------------------------------------------------
 
 TEXTS = ["One.", None, "", "Zwei süße 🦊.", "One."]
@@ -188,6 +315,9 @@ def test_a_parquet_file_that_cannot_be_read(tmp_path):
         read(file)
     with pytest.raises(UserError, match=r"a\.parquet has no column 'story': give --text_column one of text"):
         read(file, column="story")
+    pq.write_table(pa.table([["One."], ["Two."]], ["text", "text"]), file)
+    with pytest.raises(UserError, match="2 columns named 'text'"):
+        read(file)
 
 
 def test_a_file_that_is_gone_is_named(tmp_path):

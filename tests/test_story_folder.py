@@ -77,8 +77,8 @@ def test_the_line_names_the_files_of_each_split(tmp_path):
     )
     assert find_story_files(tmp_path)[1] == (
         "train: train-00000-of-00012.txt, train-00001-of-00012.txt, train-00002-of-00012.txt and 9 more;"
-        " validation: val.txt; left aside: .git (hidden), README.md (not .parquet, .jsonl or .txt),"
-        " test.txt (a test split)"
+        " validation: val.txt; left aside: .git (hidden), README.md"
+        " (not .parquet, .jsonl, .json, .csv, .tsv or .txt), test.txt (a test split)"
     )
     assert find_story_files(tmp_path / "test.txt") == ({"train": [tmp_path / "test.txt"]}, "train: test.txt")
 
@@ -152,8 +152,8 @@ MISTAKES = {
         ["test.txt", "valid.txt"],
         ["no train split", "validation: valid.txt", "test.txt (a test split)"],
     ),
-    "no stories": (["a.csv", ".b.txt"], ["holds no .parquet", "a.csv", ".b.txt (hidden)"]),
-    "nothing": ([], ["holds no .parquet, .jsonl or .txt file"]),
+    "no stories": (["a.tar.gz", "b.parquet.gz", ".b.txt"], ["holds no .parquet", "a.tar.gz", ".b.txt (hidden)"]),
+    "nothing": ([], ["holds no .parquet, .jsonl, .json, .csv, .tsv or .txt file"]),
 }
 
 
@@ -167,9 +167,34 @@ def test_mistakes(tmp_path, mistake):
         assert word in str(error.value)
 
 
+def test_compressed_and_plain_files_are_one_kind(tmp_path):
+    """A compressed copy beside the plain file is left aside, and so is a .json that describes files of another kind."""
+    write(tmp_path, "train-0.TXT", "train-1.txt.gz", "train-2.Txt.ZST", "val.txt.gz", "val.txt", "test.txt.zst")
+    write(tmp_path, "in/a.txt.gz", "in/a.txt.zst", "dataset_infos.json", "data.tar.gz")
+    splits, note = find_story_files(tmp_path)
+    found = {split: [file.relative_to(tmp_path).as_posix() for file in files] for split, files in splits.items()}
+    assert found == {
+        "train": ["in/a.txt.gz", "train-0.TXT", "train-1.txt.gz", "train-2.Txt.ZST"],
+        "validation": ["val.txt"],
+    }
+    assert "in/a.txt.zst, val.txt.gz (a compressed copy)" in note
+    assert "dataset_infos.json (a .json beside another kind)" in note
+    assert "data.tar.gz (not" in note and "test.txt.zst (a test split)" in note
+
+
+@pytest.mark.parametrize("name", ["stories.json", "a b.Csv", "x.tsv.gz", "y.jsonl.zst", "z.json.GZ", "w.csv.zst"])
+def test_each_kind_alone(tmp_path, name):
+    write(tmp_path, name)
+    assert find_story_files(tmp_path) == ({"train": [tmp_path / name]}, f"train: {name}")
+    assert find_story_files(tmp_path / name)[0] == {"train": [tmp_path / name]}
+    write(tmp_path, "other.jsonl", "other.csv")
+    with pytest.raises(UserError, match="maybe the same stories twice"):
+        find_story_files(tmp_path)
+
+
 def test_one_path_that_is_no_source(tmp_path):
     write(tmp_path, "stories.doc")
-    with pytest.raises(UserError, match=r"stories\.doc is no \.parquet, \.jsonl or \.txt file"):
+    with pytest.raises(UserError, match=r"stories\.doc is no \.parquet, .*or \.txt file, plain"):
         find_story_files(tmp_path / "stories.doc")
     os.mkfifo(tmp_path / "pipe.txt")
     with pytest.raises(UserError, match="neither a file nor a folder"):

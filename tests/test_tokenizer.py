@@ -1,4 +1,4 @@
-"""slm/tokenizer.py: GPT-2's vocabulary, whole and pruned, by tiktoken and by gigatoken."""
+"""slm/tokenizer.py: GPT-2's vocabulary and trained ones, by tiktoken and by gigatoken."""
 
 import random
 import socket
@@ -6,6 +6,7 @@ import socket
 import numpy as np
 import pytest
 import tiktoken
+import tokenizers
 from conftest import ROOT
 
 from data.sample_stories import stories
@@ -37,12 +38,6 @@ def hard_texts():
         "".join(choose.choice(choose.choice((letters, plain))) for _ in range(choose.randrange(40)))
         for _ in range(5_000)
     ]
-
-
-def pruned(texts, vocab_size):
-    whole = tokenizer.gpt2()
-    counts = np.bincount(tokenizer.tiktoken_encoder(whole)(texts)[0], minlength=whole.n_vocab)
-    return tokenizer.prune(whole, counts, vocab_size)
 
 
 def test_gpt2_is_tiktokens_own(monkeypatch):
@@ -85,28 +80,45 @@ def test_every_merge_of_gpt2_is_known():
         assert tokenizer.merge_pair(first + second, ranks) == (first, second)
 
 
-def test_a_pruned_vocabulary_encodes_any_text():
-    """Any text round-trips, and a word whose GPT-2 tokens are all kept has exactly those."""
+def test_a_trained_vocabulary_is_a_byte_pair_encoding():
+    """Any text round-trips, equal stories give equal tokens, and tokenizers itself gives the ids that tiktoken does."""
     texts = list(stories(400))
-    small, whole = pruned(texts, 1000), tokenizer.gpt2()
-    assert small.n_vocab == 1000
-    for text in HARD_TEXTS + texts:
-        assert small.decode(small.encode_ordinary(text)) == text
-    kept = {whole.encode_single_token(small.decode_single_token_bytes(i)): i for i in range(999)}
-    assert list(kept.values()) == sorted(kept.values()) and len(kept) == 999, "not GPT-2's order"
-    words = {f" {word}" for text in texts for word in text.split()}
-    same = [word for word in words if all(token in kept for token in whole.encode_ordinary(word))]
-    assert len(same) > 500
-    for word in same:
-        assert small.encode_ordinary(word) == [kept[token] for token in whole.encode_ordinary(word)]
-    counts = np.bincount(np.concatenate([whole.encode_ordinary(text) for text in texts]), minlength=50257)
-    frequent = np.argsort(-counts, kind="stable")[:300]
-    assert set(frequent.tolist()) <= kept.keys(), "a frequent token is missing"
+    encoding = tokenizer.train_bpe(texts, 1000)
+    assert encoding.n_vocab == 1000 and encoding.eot_token == 999
+    assert tokenizer.to_text(encoding) == tokenizer.to_text(tokenizer.train_bpe(iter(texts), 1000))
+    vocabulary, merges = tokenizer.to_vocabulary(encoding)
+    del vocabulary[tokenizer.ENDOFTEXT]
+    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=merges))
+    theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for text in hard_texts()[:1500] + texts:
+        ids = encoding.encode_ordinary(text)
+        assert encoding.decode(ids) == text and theirs.encode(text).ids == ids
+    small, large = (tokenizer.train_bpe(texts, size) for size in (300, 1000))
+    assert set(small._mergeable_ranks) < set(large._mergeable_ranks), "the first merges are the most frequent"
+    count = sum(len(encoding.encode_ordinary(text)) for text in texts)
+    assert count < 0.35 * sum(len(text.encode()) for text in texts), "its tokens are no words"
+
+
+def test_too_little_text_for_a_vocabulary_is_one_sentence():
+    with pytest.raises(UserError, match="give 261 tokens at most"):
+        tokenizer.train_bpe(["aaa", "ab ab"], 400)
+
+
+@pytest.mark.parametrize("most", [1, 100, 1000, 10**9])
+def test_a_sample_is_spread_over_all_stories(most):
+    """Every n-th story, however many there are, and no more text than asked for unless it is one story."""
+    texts = [f"{number:010}" for number in range(137)]
+    sample = tokenizer.spread_sample(iter(texts), most)
+    step = len(texts) if len(sample) == 1 else texts.index(sample[1])
+    assert sample == texts[::step] and (step & (step - 1) == 0 or len(sample) == 1)
+    assert len(sample) == 1 or 10 * len(sample) <= most
+    assert step == 1 or len(sample) == 1 or 10 * len(texts[:: step // 2]) > most, "it could be larger"
 
 
 @pytest.mark.parametrize("vocab_size", [tokenizer.GPT2_VOCAB_SIZE, 1024])
 def test_gigatoken_is_tiktoken(vocab_size):
-    encoding = tokenizer.gpt2() if vocab_size == tokenizer.GPT2_VOCAB_SIZE else pruned(hard_texts()[:2000], vocab_size)
+    whole = vocab_size == tokenizer.GPT2_VOCAB_SIZE
+    encoding = tokenizer.gpt2() if whole else tokenizer.train_bpe(hard_texts()[:2000], vocab_size)
     ids, ends = tokenizer.gigatoken_encoder(encoding, threads=2)(hard_texts())
     expected, expected_ends = tokenizer.tiktoken_encoder(encoding)(hard_texts())
     assert np.array_equal(ids, expected) and np.array_equal(ends, expected_ends)
@@ -140,7 +152,7 @@ def test_no_room_for_a_temporary_file_is_one_sentence(monkeypatch):
 
 
 def test_the_text_of_a_tokenizer_is_its_file():
-    encoding = pruned(list(stories(20)), 400)
+    encoding = tokenizer.train_bpe(list(stories(20)), 400)
     again = tokenizer.from_text(tokenizer.to_text(encoding))
     assert again._mergeable_ranks == encoding._mergeable_ranks and again.eot_token == encoding.eot_token == 399
     for damaged in ("no base64 0", "QQ==", tokenizer.to_text(encoding).replace(" 7\n", " seven\n")):
@@ -149,7 +161,7 @@ def test_the_text_of_a_tokenizer_is_its_file():
 
 
 def test_hugging_faces_spelling_is_read_back():
-    encoding = pruned(list(stories(20)), 400)
+    encoding = tokenizer.train_bpe(list(stories(20)), 400)
     vocabulary, merges = tokenizer.to_vocabulary(encoding)
     assert len(vocabulary) == 400 and len(merges) == 399 - 256
     assert tokenizer.from_vocabulary(vocabulary)._mergeable_ranks == encoding._mergeable_ranks
