@@ -75,7 +75,8 @@ def main():
         from slm.story_page import save_story_page
 
         make_folder(target.parent, f"{target} goes into it")
-        save_story_page(model, encoding, target, target.stem)
+        trained_as = Path(saved["config"].get("out_dir") or options.run).name  # of a checkpoint file, the run's name
+        save_story_page(model, encoding, target, trained_as)
         size = target.stat().st_size
     else:
         with new_folder(target) as folder:

@@ -444,6 +444,6 @@ def test_fine_tuning_a_model_of_the_hub(here, monkeypatch):
 
 def test_another_vocabulary_is_named(here, small_folder):
     (here / "other.txt").write_text("One story.\n\nAnother one.\n\n" * 100)
-    assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "300").status == 0
+    assert call("prepare.py", "--dataset", "other.txt", "--vocab_size", "260").status == 0
     assert_mistake(call("train.py", f"--init_from={small_folder}", "--dataset=other"), "vocabulary", "data/other")
     assert not os.path.exists("out")
