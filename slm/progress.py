@@ -18,8 +18,10 @@ MANY_EPOCHS = 100
 
 
 def format_count(number):
-    """1,234 or 5.6 M, for people."""
-    return f"{number:,}" if number < 1e6 else f"{number / 1e6:.2f} M"
+    """1,234 or 5.67 M or 8.90 G, for people."""
+    if number < 1e6:
+        return f"{number:,}"
+    return f"{number / 1e6:.2f} M" if number < 1e9 else f"{number / 1e9:.2f} G"
 
 
 def run_header(config, set_by, setup):

@@ -1,6 +1,7 @@
 """slm/progress.py: what a run prints."""
 
 import math
+import json
 import re
 from types import SimpleNamespace
 
@@ -33,7 +34,7 @@ def printed(monkeypatch):
 
 def test_numbers_for_people():
     assert [format_count(number) for number in (7, 42_880, 999_999, 13_944_576, 1.5e9)] == [
-        *("7", "42,880", "999,999", "13.94 M", "1500.00 M"),
+        *("7", "42,880", "999,999", "13.94 M", "1.50 G"),
     ]
 
 
@@ -49,7 +50,8 @@ def test_a_header(here):
     text = header("--dtype=float32")
     assert "device   CPU (" in text and "threads), float32" in text
     assert "model    42,880 parameters, without embeddings 25,472: 2 layers, 2 heads, 32 wide, context 32" in text
-    assert "corpus   data/small: 16" in text and "vocabulary 512" in text
+    tokens = json.loads((here / "data/small/meta.json").read_text())["splits"]["train"]["tokens"]
+    assert f"corpus   data/small: {tokens:,} tokens to train on" in text and "vocabulary 512" in text
     assert "run      12 steps of 256 tokens = 3,072 tokens = 0.02 epochs, into out/small" in text
     assert "learn the corpus by heart" not in text and "warm-up" not in text
 
