@@ -1,7 +1,7 @@
 """slm/progress.py: what a run prints."""
 
-import math
 import json
+import math
 import re
 from types import SimpleNamespace
 
