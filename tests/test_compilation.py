@@ -74,7 +74,7 @@ def test_a_capture_that_fails(monkeypatch, kind):
 
 
 def test_a_capture_that_fails_in_another_process(monkeypatch):
-    """All processes replay or none: a graph with half of a message in it would wait for ever."""
+    """All processes replay or none: a graph with half of a message in it would never end."""
     asked = []
     run, step, recovered, lines = captured_step(
         monkeypatch, lambda function: function, lambda worked: asked.append(worked)

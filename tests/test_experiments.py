@@ -65,7 +65,7 @@ def test_report(here, workshop):
         "the name comes back",
     ]
     assert rows["end by themselves"][1] == "100%"
-    assert int(rows["longest copy"][1]) > 13, "the sample's stories are told from the same plots"
+    assert int(rows["longest copy"][1]) > 13, "the sample's stories share their plots"
     assert int(rows["tokens"][0]) > 0
 
 

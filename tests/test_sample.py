@@ -91,7 +91,7 @@ def test_no_standard_input(monkeypatch):
 
 @pytest.fixture
 def endless(at_run, tmp_path):
-    """A checkpoint whose model writes one letter for ever at temperature 0."""
+    """A checkpoint whose model writes one letter without an end at temperature 0."""
     saved = checkpoint.load_checkpoint("out/small/best.pt")
     letter = tokenizer.from_text(saved["tokenizer"]).encode_ordinary("z")[0]
     saved["model"]["transformer.ln_f.weight"].zero_()
