@@ -143,7 +143,7 @@ def test_the_vocabulary_of_a_run(empty):
     assert_mistake(call("prepare.py", "--dataset", "new.txt", "--vocab_of", "out/nothing"), "out/nothing")
 
 
-# -- what it prints -----------------------------------------------------------------------------------------------------
+# -- what it prints ---------------------------------------------------------------------------------------------------
 
 
 def test_nothing_is_lost_in_silence(empty):

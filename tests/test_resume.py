@@ -183,7 +183,7 @@ def test_a_shape_of_another_version(here, workshop):
 
 
 def test_another_corpus(here, workshop):
-    """Prepared again from other stories with the same vocabulary: a line reports it, and the best starts from nothing."""
+    """Prepared again from other stories with the same vocabulary: a line says so, and the best starts over."""
     shutil.copytree(workshop.path / "data/small", here / "data/mine")
     mine = [option for option in options(6, "r") if "dataset" not in option] + ["--dataset=mine"]
     assert call("train.py", *mine).status == 0
