@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from slm import baselines, checkpoint, compilation, devices, resume, tokenizer
-from slm.config import OPTIONS, merge_config, parse_command_line, read_config_file
+from slm.config import OPTIONS, command_line_layers, merge_config
 from slm.errors import UserError, did_you_mean, run_script
 from slm.files import ROOT
 from slm.train_state import TrainState
@@ -282,9 +282,8 @@ def read_arguments(arguments):
     for first in arguments[:1]:
         if not first.startswith("--") and not first.endswith(".py") and first not in STAGES:
             raise UserError(f"no stage {first}{did_you_mean(first, STAGES)}; there are {', '.join(STAGES)}")
-    path, given = parse_command_line([a for a in arguments if a not in STAGES and a != "--json"])
-    layers = [(path, read_config_file(path))] if path else []
-    config, set_by = merge_config(*layers, ("command line", given))
+    options = [argument for argument in arguments if argument not in STAGES and argument != "--json"]
+    config, set_by = merge_config(*command_line_layers(options))
     if config.init_from != "scratch" or config.eval_only:
         raise UserError("bench.py measures a new model: leave init_from and eval_only out")
     config.check()

@@ -103,7 +103,7 @@ def linear_cross_entropy(x, weight, targets, vocab_size):
     loss, grads_x = torch.zeros((), device=x.device), []
     with torch.no_grad(), torch.autocast(device, enabled=False):
         head, token_ids = weight.to(dtype), torch.arange(weight.size(0), device=x.device)
-        grad_head = torch.zeros_like(weight)
+        grad_head = torch.zeros_like(weight) if needs_grad else None
         for start in range(0, x.size(0), rows):
             chunk, target = x[start : start + rows].to(dtype), targets[start : start + rows]
             logits = chunk @ head.t()

@@ -72,8 +72,11 @@ def read_prompt(prompt):
         raise UserError("the prompt on standard input is not UTF-8") from error
 
 
-def tell_stories(model, encoding, prompt, options, generator):
-    """Print stories that begin with `prompt` as the model writes them. A KeyboardInterrupt leaves whole characters."""
+def tell_stories(model, encoding, prompt, options, sampling, generator):
+    """Print stories that begin with `prompt` as the model writes them. A KeyboardInterrupt leaves whole characters.
+
+    sampling: temperature, top_k and top_p, as `model.stream` takes them.
+    """
     tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]  # every story follows an end-of-text
     if prompt != prompt.rstrip(" "):
         print("warning: the prompt ends in a space, and words bring theirs along: leave it out", file=sys.stderr)
@@ -91,7 +94,7 @@ def tell_stories(model, encoding, prompt, options, generator):
             options.max_new_tokens,
             stop_token=encoding.eot_token,
             generator=generator,
-            **sampling_arguments(options),
+            **sampling,
         ):
             count += sum(token is not None for token in new_tokens)
             printer.add(new_tokens)
@@ -132,7 +135,7 @@ def main():
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
     options = parser.parse()
-    sampling_arguments(options)  # raises for bad values
+    sampling = sampling_arguments(options)
     if options.interactive and options.prompt:
         raise UserError("--interactive reads prompts itself: leave --prompt out")
     device = devices.pick_device(options.device)
@@ -147,9 +150,9 @@ def main():
     print(f"{path}, step {loaded['step']:,}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
 
     if options.interactive:
-        for_each_prompt(lambda prompt: tell_stories(model, encoding, prompt, options, generator))
+        for_each_prompt(lambda prompt: tell_stories(model, encoding, prompt, options, sampling, generator))
     else:
-        tell_stories(model, encoding, read_prompt(options.prompt), options, generator)
+        tell_stories(model, encoding, read_prompt(options.prompt), options, sampling, generator)
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def train(config, set_by, loaded=None):
             recorder.progress.restart_clock(is_validation)
         if is_validation or step % look_interval == 0:
             stepper.metrics.check_finite(Path(config.out_dir) / "last.pt")
-            if group.any(signals.received):
+            if stopped := group.any(signals.received):
                 break
         if is_last:
             break
@@ -154,7 +154,6 @@ def train(config, set_by, loaded=None):
         state.step += 1
         recorder.progress.step()
 
-    stopped = group.any(signals.received)
     if stopped:
         measure(config, stepper.metrics, state, recorder.progress)
         recorder.save_last()

@@ -7,11 +7,10 @@ parsed and never executed, so a stranger's file can do no harm. nanoGPT's config
 import ast
 import operator
 import os
-import sys
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from slm.errors import UserError, did_you_mean
+from slm.errors import UserError, did_you_mean, print_note
 from slm.files import ROOT
 
 
@@ -210,8 +209,8 @@ def read_config_file(path):
             values[name] = check_type(name, evaluate_literal(line.value), where)
         except (ValueError, ArithmeticError) as error:
             raise UserError(f"{where}: {name}: {error}") from error
-    if ignored and os.environ.get("RANK", "0") == "0":  # of several processes, one prints
-        print(f"{path}: ignored {', '.join(ignored)}, which has no meaning here", file=sys.stderr)
+    if ignored:
+        print_note(f"{path}: ignored {', '.join(ignored)}, which has no meaning here")
     return values
 
 
@@ -255,6 +254,12 @@ def parse_command_line(arguments):
                 raise UserError(f"--{name} needs a value")
         values[name] = parse_value(name, text)
     return path, values
+
+
+def command_line_layers(arguments):
+    """train.py's arguments as layers of `merge_config`: the configuration file, if there is one, then the options."""
+    path, values = parse_command_line(arguments)
+    return [*([(path, read_config_file(path))] if path else []), ("command line", values)]
 
 
 def merge_config(*layers):

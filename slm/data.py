@@ -35,9 +35,12 @@ class TokenFile:
         Every call maps the file again: pages that were read count as resident memory until they are unmapped. Raises
         UserError where the file has become shorter.
         """
-        if os.fstat(self.file.fileno()).st_size < 2 * self.tokens:
-            raise UserError(f"{self.path} has become shorter while it was read: prepare it again, then resume the run")
-        tokens = np.memmap(self.file, np.uint16, "r", shape=(self.tokens,))
+        try:
+            tokens = np.memmap(self.file, np.uint16, "r", shape=(self.tokens,))
+        except (OSError, ValueError) as error:  # no map is longer than its file
+            raise UserError(
+                f"{self.path} has become shorter while it was read: prepare it again, then resume the run"
+            ) from error
         positions = np.asarray(starts)[:, None] + np.arange(length)
         return tokens.take(positions, mode="wrap").astype(np.int64)
 
@@ -131,13 +134,15 @@ def describe_gpt2_tokens(folder):
         if (folder / name).exists() and split not in splits:
             size = (folder / name).stat().st_size
             tokens = np.memmap(folder / name, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
-            parts = np.array_split(tokens, 1 + len(tokens) // 2**24)
-            largest = max(int(part.max(initial=0)) for part in parts)
-            if not len(tokens) or largest >= encoding.n_vocab:
+            parts = np.array_split(tokens, 1 + len(tokens) // 2**24)  # which bounds the memory
+            counts = sum(np.bincount(part, minlength=2**16) for part in parts)  # of each id
+            if not len(tokens) or counts[encoding.n_vocab :].any():
                 raise UserError(f"{folder / name} is no flat array of GPT-2's tokens in uint16: prepare the text again")
-            bytes_of_text = sum(int(lengths[part].sum()) for part in parts)
-            stories = int(np.count_nonzero(tokens == encoding.eot_token))
-            splits[split] = {"stories": stories, "tokens": len(tokens), "text_bytes": bytes_of_text}
+            splits[split] = {
+                "stories": int(counts[encoding.eot_token]),
+                "tokens": len(tokens),
+                "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
+            }
     text = tokenizer.to_text(encoding)
     return {
         "source": OTHER_PROGRAM,

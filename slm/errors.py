@@ -28,10 +28,19 @@ def run_script(main):
         sys.exit(141)
 
 
-def did_you_mean(name, names):
-    """`"; did you mean X?"` for the member of `names` most like `name`, or "" where none is like it."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.4)
+def did_you_mean(name, names, cutoff=0.4):
+    """`"; did you mean X?"` for the member of `names` most like `name`, or "" where none is like it.
+
+    cutoff: how much alike they must be, from 0 to 1 (equal).
+    """
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=cutoff)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def print_note(text):
+    """Print a line on standard error; of several processes, the first one alone does."""
+    if os.environ.get("RANK", "0") == "0":
+        print(text, file=sys.stderr)
 
 
 def first_line(error, length=160):

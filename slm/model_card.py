@@ -28,8 +28,8 @@ def describe_data(saved, corpus):
     counts = corpus.get("splits", {}).get("train", {})
     size = ": {stories:,} stories, {tokens:,} tokens to train on".format(**counts) if counts else ""
     if Path(source).name.lower() == "tinystories":
-        hub = f"[TinyStories](https://huggingface.co/datasets/{TINYSTORIES})"
-        return "mit", f"{hub} by Eldan and Li (arXiv 2305.07759), licence CDLA-Sharing-1.0{size}."
+        link = f"[TinyStories](https://huggingface.co/datasets/{TINYSTORIES})"
+        return "mit", f"{link} by Eldan and Li (arXiv 2305.07759), licence CDLA-Sharing-1.0{size}."
     if source == "sample":
         return "mit", f"Synthetic stories from the generator in the training code, MIT{size}."
     named = f"`{Path(source).name}`" if source else "Not recorded"

@@ -5,9 +5,7 @@ refused with the reason.
 """
 
 import json
-import os
 import re
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import torch
 
 from model import GPTConfig
 from slm import gpt2, tokenizer
-from slm.errors import UserError, first_line
+from slm.errors import UserError, first_line, print_note
 from slm.tensor_file import read_tensors
 
 # the settings of GPT-2's config.json, with transformers' defaults for those that it leaves out
@@ -228,7 +226,7 @@ def read_tokenizer(folder, config, name):
         )
     kept = set(token_ids)
     left_out = [token for token, i in special.items() if i not in kept]
-    if left_out and os.environ.get("RANK", "0") == "0":
+    if left_out:
         some = ", ".join(map(repr, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
-        print(f"{name}: left out {len(left_out)} special tokens ({some})", file=sys.stderr)
+        print_note(f"{name}: left out {len(left_out)} special tokens ({some})")
     return encoding, token_ids

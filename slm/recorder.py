@@ -3,6 +3,7 @@
 Every process has a Recorder; only the main one prints and writes.
 """
 
+import functools
 import math
 import platform
 import shlex
@@ -92,8 +93,9 @@ class Recorder:
         self.folder.draw()
         if config.sample_prompt:
             with devices.autocast(self.setup.device, self.setup.dtype):
-                self.progress.story(sample_story(self.setup.model, self.encoding(), config.sample_prompt, config.seed))
+                self.progress.story(sample_story(self.setup.model, self.encoding, config.sample_prompt, config.seed))
 
+    @functools.cached_property
     def encoding(self):
         return tokenizer.from_text(self.setup.corpus.tokenizer_text)
 

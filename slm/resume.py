@@ -5,7 +5,6 @@ resume     out_dir/last.pt with everything in it: the run continues as if it had
 other      a model to fine-tune: a checkpoint, a run, a Hugging Face folder, a name on the hub
 """
 
-import difflib
 import math
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -14,9 +13,9 @@ import torch
 
 from model import GPT, GPTConfig
 from slm import checkpoint, tokenizer
-from slm.config import OPTIONS, merge_config, parse_command_line, read_config_file
+from slm.config import OPTIONS, command_line_layers, merge_config
 from slm.distributed import restart_count
-from slm.errors import UserError
+from slm.errors import UserError, did_you_mean
 
 # options that a checkpoint decides: every field of the model that is an option and that its weights depend on
 SHAPE = [
@@ -31,9 +30,7 @@ def read_options(arguments):
     A checkpoint's options are defaults under the file's and the command line's: all of them for resume and eval_only,
     the shape for fine-tuning. After torchrun restarted a run that has a last.pt, init_from is resume. Raises UserError.
     """
-    file, given = parse_command_line(arguments)
-    layers = [(file, read_config_file(file))] if file else []
-    layers.append(("command line", given))
+    layers = command_line_layers(arguments)
     config, set_by = merge_config(*layers)
     if restart_count() and (Path(config.out_dir) / "last.pt").exists():
         layers.append(("torchrun's restart", {"init_from": "resume"}))
@@ -52,10 +49,9 @@ def load_initial_checkpoint(config):
     """The loaded checkpoint that init_from names, and its path; (None, None) for scratch. Raises UserError."""
     if config.init_from == "scratch" and not config.eval_only:
         return None, None
-    if config.init_from not in ("scratch", "resume") and (
-        hint := difflib.get_close_matches(config.init_from, ["scratch", "resume"], cutoff=0.8)
-    ):
-        raise UserError(f"no init_from {config.init_from}; did you mean {hint[0]}?")
+    words = ("scratch", "resume")
+    if config.init_from not in words and (hint := did_you_mean(config.init_from, words, cutoff=0.8)):
+        raise UserError(f"no init_from {config.init_from}{hint}")
     if config.init_from == "resume":
         path = Path(config.out_dir) / "last.pt"
     else:

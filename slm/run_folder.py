@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from concurrent import futures
 from pathlib import Path
 
 from slm import checkpoint
@@ -31,7 +31,7 @@ class RunFolder:
         self.path, self.print_line = Path(path), print_line
         make_folder(self.path, "give another --out_dir")
         self.lock = lock_folder(self.path, f"another run writes into {self.path}: give another --out_dir, or stop it")
-        self.writer = ThreadPoolExecutor(1, "run folder")
+        self.writer = futures.ThreadPoolExecutor(1, "run folder")
         self.pending = []
         self.log = None
         self.reported = set()
@@ -100,14 +100,17 @@ class RunFolder:
         self.pending.append(self.writer.submit(function, *arguments))
 
     def raise_failure(self):
-        """Raise the UserError of a write that failed in the background."""
+        """Raise the UserError of a write that failed in the background, once the thread has stopped writing."""
         while self.pending and self.pending[0].done():
-            self.pending.pop(0).result()
+            if error := self.pending.pop(0).exception():
+                self.writer.shutdown(cancel_futures=True)
+                raise error
 
     def wait(self):
         """Wait until everything is on disk."""
         while self.pending:
-            self.pending.pop(0).result()
+            futures.wait(self.pending[:1])
+            self.raise_failure()
         if self.log and self.log.unwritten:
             self.try_to(self.log.flush)
         if self.log and self.log.unwritten:

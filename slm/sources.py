@@ -13,10 +13,10 @@ from tqdm import tqdm
 from slm import story_files, story_folder
 from slm.errors import UserError, first_line
 from slm.story_bytes import KIND_NAMES, kind_of
+from slm.tokenizer import ENDOFTEXT
 
 SPLIT_SEED = 1234
 SPLITS = ("train", "validation")
-MARKER = "<|endoftext|>"
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Split:
             if not text or text.isspace():
                 self.empty += 1
                 continue
-            self.marked += MARKER in text
+            self.marked += ENDOFTEXT in text
             yield text
 
 

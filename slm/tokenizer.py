@@ -146,9 +146,8 @@ def train_bpe(stories, vocab_size):
     return encoding
 
 
-def spread_sample(stories, most_bytes=None):
-    """Every n-th story, n the smallest power of two that leaves at most `most_bytes` (SAMPLE_BYTES) of text."""
-    most_bytes = most_bytes or SAMPLE_BYTES
+def spread_sample(stories, most_bytes=SAMPLE_BYTES):
+    """Every n-th story, n the smallest power of two that leaves at most `most_bytes` of text."""
     sample, size, step = [], 0, 1
     for number, story in enumerate(stories):
         if number % step == 0:

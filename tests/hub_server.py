@@ -1,4 +1,4 @@
-"""A small stand-in for the Hugging Face hub: one data set, from memory, as the `datasets` client asks for it."""
+"""A small local Hugging Face hub: one data set, from memory, as the `datasets` client asks for it."""
 
 import contextlib
 import hashlib

@@ -356,7 +356,7 @@ def test_optional_packages(folder, monkeypatch, package):
 
 
 def test_a_torchvision_that_does_not_fit_torch(folder):
-    """It makes transformers' imports fail, so nothing here imports transformers: a process of its own shows it."""
+    """It makes transformers' imports fail, so nothing here imports transformers: a new process shows it."""
     for name in ("torchvision", "transformers"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
@@ -424,7 +424,7 @@ def test_a_shorter_context(here, small_folder):
 
 
 def test_fine_tuning_a_model_of_the_hub(here, monkeypatch):
-    """--init_from=ORG/NAME with a stand-in for the download; its vocabulary is GPT-2's, and its shape is taken over."""
+    """--init_from=ORG/NAME with a local folder in place of the download: GPT-2's vocabulary, the folder's shape."""
     (here / "mine.txt").write_text("One story.\n\nAnother one.\n\n" * 400)
     assert call("prepare.py", "--dataset", "mine.txt").status == 0
     config = transformers.GPT2Config(n_positions=64, n_embd=16, n_layer=1, n_head=2)

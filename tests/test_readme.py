@@ -103,8 +103,8 @@ def test_every_recipe_is_in_the_readme():
 def test_the_lines_that_may_be_read_in_an_evening_are_counted():
     files = re.search(r"((?:`[\w/]+\.py`(?:, | and )?)+)\s+take a story", README)[1]
     lines = sum(len((ROOT / name).read_text().splitlines()) for name in re.findall(r"`([^`]+)`", files))
-    said = int(re.search(r"([\d,]+)\s+lines, an evening", README)[1].replace(",", ""))
-    assert abs(lines - said) <= 50, lines
+    claimed = int(re.search(r"([\d,]+)\s+lines, an evening", README)[1].replace(",", ""))
+    assert abs(lines - claimed) <= 50, lines
 
 
 def test_pictures_are_drawn(tmp_path):

@@ -181,8 +181,8 @@ def test_greedy_stories_are_those_of_the_model(browser, tmp_path, bias):
         open_page(browser, model, encoding, tmp_path)
         for prompt in ["", "The 😀 said", "a long way to go, " * 20]:
             story, count = greedy_story(model, encoding, prompt)
-            told, status = browser.tell(prompt)
-            assert told == story
+            text, status = browser.tell(prompt)
+            assert text == story
             ending = "Cut off" if count == 500 else "The end"
             endings.add(ending)
             assert status.startswith(f"{ending} after {count} token")
@@ -243,8 +243,8 @@ def test_stop_start_and_wrong_settings(browser, tmp_path):
     browser.wait("story.textContent.length > 20")
     browser.run("window.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
     assert browser.run("return [telling, status.textContent]") == [None, "Stopped."]
-    told, _ = browser.tell("Third")
-    assert told == greedy_story(model, encoding, "Third")[0]
+    text, _ = browser.tell("Third")
+    assert text == greedy_story(model, encoding, "Third")[0]
 
 
 def test_page_that_is_not_whole_says_so(browser, tmp_path):

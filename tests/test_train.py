@@ -80,8 +80,9 @@ def test_a_step_is_a_step_of_plain_pytorch(workshop, micro_batch):
 
 def test_no_clipping(workshop):
     """grad_clip 0 leaves the gradient's length: SGD's step is then the gradient itself."""
+    torch.manual_seed(0)
     config = TrainConfig(batch_size=4, gradient_accumulation_steps=1, block_size=32)
-    model = GPT(GPTConfig(vocab_size=512, block_size=32, n_layer=1, n_head=2, n_embd=32, dropout=0.0))
+    model = GPT(GPTConfig(vocab_size=512, block_size=32, n_layer=1, n_head=2, n_embd=32, dropout=0.0, init_std=0.05))
     before = copy.deepcopy(model)
     optimizer, scaler = torch.optim.SGD(model.parameters(), lr=1.0), train.configure_scaler(CPU, torch.float32)
     batch = TrainBatches(workshop.path / "data/small/train.bin", config, CPU)[0]
