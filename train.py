@@ -31,6 +31,7 @@ from slm.data import Corpus, TrainBatches
 from slm.distributed import ProcessGroup
 from slm.errors import UserError, run_script
 from slm.evaluation import Evaluator
+from slm.muon import Muon
 from slm.recorder import Recorder
 from slm.signals import StopSignals
 from slm.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
@@ -62,15 +63,17 @@ def set_lr(optimizer, lr):
 
 
 def configure_optimizer(model, config, device):
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) with weight decay on matrices only, in one fused kernel."""
-    parameters = list(model.parameters())
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or Muon (slm/muon.py), weight decay on matrices only."""
+    parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    cuda, betas = device.type == "cuda", (config.beta1, config.beta2)
     lr = torch.tensor(config.learning_rate, device=device) if cuda else config.learning_rate
-    return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=device.type != "mps", capturable=cuda)
+    options = {"lr": lr, "betas": (config.beta1, config.beta2), "fused": device.type != "mps", "capturable": cuda}
+    if config.optimizer == "muon":
+        return Muon(groups, model.transformer.h, devices.pick_dtype(config.dtype, device), **options)
+    return torch.optim.AdamW(groups, **options)
 
 
 def configure_scaler(device, dtype):
@@ -87,11 +90,11 @@ def forward_backward(model, idx, targets, weight, scaler, dtype):
 
 
 def train_step(batch, model, optimizer, scaler, micro_batch_size, grad_clip, dtype, group):
-    """One step of AdamW on the mean gradient over every token of the step. Nothing in it waits for the device.
+    """One step of the optimizer on the mean gradient over every token of the step. Nothing in it waits for the device.
 
-    batch: (B, block_size + 1), this process's share of the step. Returns three tensors: its share of the mean loss, the
-    gradient's norm before clipping, and whether a norm that is not finite is an error. The scaler skips such a step;
-    in float16 it is no error while the scale still falls to its level.
+    batch: (B, block_size + 1), this process's share. Returns three tensors: its share of the mean loss, the gradient's
+    norm before clipping, and whether a norm that is not finite is an error. The scaler skips such a step; in float16
+    it is no error while the scale still falls to its level.
     """
     loss = torch.zeros((), device=batch.device)
     for idx, targets, share in micro_batch.in_parts(batch, micro_batch_size):

@@ -41,8 +41,9 @@ class TrainConfig:
     batch_size: int = option(32, "sequences; times gradient_accumulation_steps is one step, over all GPUs together")
     gradient_accumulation_steps: int = option(32, "see batch_size")
     micro_batch_size: int = option(0, "sequences in one forward pass; 0: the largest that fits and is fast")
+    optimizer: str = option("adamw", "adamw, or muon: Muon for the matrices of the blocks, AdamW for the rest")
     learning_rate: float = option(1e-3, "peak of the schedule")
-    weight_decay: float = option(0.1, "AdamW's, on matrices only")
+    weight_decay: float = option(0.1, "on matrices only")
     beta1: float = option(0.9, "AdamW's")
     beta2: float = option(0.95, "AdamW's")
     grad_clip: float = option(1.0, "largest norm of the gradient; 0: no clipping")
@@ -82,6 +83,8 @@ class TrainConfig:
         for name in ("dropout", "beta1", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
+        if self.optimizer not in ("adamw", "muon"):
+            raise UserError(f"unknown optimizer {self.optimizer!r}: give adamw or muon")
         if self.n_embd % self.n_head:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
         steps = min(self.decay_steps, self.max_iters)
@@ -130,6 +133,7 @@ OTHER_NAMES = {  # what other programs call an option
     **dict.fromkeys(["warmup", "warmup_steps", "num_warmup_steps"], "warmup_iters"),
     **dict.fromkeys(["grad_accum", "accumulation_steps", "accum"], "gradient_accumulation_steps"),
     **dict.fromkeys(["clip", "max_grad_norm"], "grad_clip"),
+    **dict.fromkeys(["optim", "opt"], "optimizer"),
     **dict.fromkeys(["data", "corpus"], "dataset"),
     **dict.fromkeys(["out", "output", "output_dir"], "out_dir"),
     **dict.fromkeys(["resume", "from"], "init_from"),

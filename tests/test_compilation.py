@@ -161,10 +161,11 @@ def test_a_model_can_be_wrapped_for_the_compiler():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_a_captured_step_does_what_a_launched_one_does(here, dtype):
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_captured_step_does_what_a_launched_one_does(here, dtype, optimizer):
     def after_steps(capturing):
         cuda = ["--device=cuda", f"--dtype={dtype}", "--micro_batch_size=4", "--compile=False"]
-        config, set_by = small_config(*cuda, f"--cuda_graph={capturing}")
+        config, set_by = small_config(*cuda, f"--optimizer={optimizer}", f"--cuda_graph={capturing}")
         setup = set_up(config, set_by)
         stepper = make_stepper(config, setup, TrainState(), setup.batches[0], print)
         setup.model.train()
