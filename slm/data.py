@@ -119,6 +119,23 @@ def is_from_another_program(folder):
     return "train.bin" in there and bool(there & {"val.bin", "validation.bin"}) and not there & ours
 
 
+def count_tokens(path, encoding):
+    """What meta.json says of a token file: its stories, tokens, and bytes of text. Raises UserError for other ids."""
+    lengths = np.array([len(encoding.decode_single_token_bytes(i)) for i in range(encoding.n_vocab)])
+    lengths[encoding.eot_token] = 0
+    size = path.stat().st_size
+    tokens = np.memmap(path, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
+    parts = np.array_split(tokens, 1 + len(tokens) // 2**24)  # which bounds the memory
+    counts = sum(np.bincount(part, minlength=2**16) for part in parts)  # of each id
+    if not len(tokens) or counts[encoding.n_vocab :].any():
+        raise UserError(f"{path} is no flat array of uint16 ids below {encoding.n_vocab:,}: prepare the text again")
+    return {
+        "stories": int(counts[encoding.eot_token]),
+        "tokens": len(tokens),
+        "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
+    }
+
+
 def describe_gpt2_tokens(folder):
     """(meta.json, the tokenizer's text) of a folder with the token files of another program, taken as GPT-2's tokens.
 
@@ -126,23 +143,10 @@ def describe_gpt2_tokens(folder):
     """
     if (folder / "meta.pkl").exists():
         raise UserError(f"{folder}/meta.pkl says that the tokens are characters: only GPT-2's tokens can be used")
-    encoding = tokenizer.gpt2()
-    lengths = np.array([len(encoding.decode_single_token_bytes(i)) for i in range(encoding.n_vocab)])
-    lengths[encoding.eot_token] = 0
-    splits = {}
+    encoding, splits = tokenizer.gpt2(), {}
     for split, name in (("train", "train.bin"), ("validation", "validation.bin"), ("validation", "val.bin")):
         if (folder / name).exists() and split not in splits:
-            size = (folder / name).stat().st_size
-            tokens = np.memmap(folder / name, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
-            parts = np.array_split(tokens, 1 + len(tokens) // 2**24)  # which bounds the memory
-            counts = sum(np.bincount(part, minlength=2**16) for part in parts)  # of each id
-            if not len(tokens) or counts[encoding.n_vocab :].any():
-                raise UserError(f"{folder / name} is no flat array of GPT-2's tokens in uint16: prepare the text again")
-            splits[split] = {
-                "stories": int(counts[encoding.eot_token]),
-                "tokens": len(tokens),
-                "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
-            }
+            splits[split] = count_tokens(folder / name, encoding)
     text = tokenizer.to_text(encoding)
     return {
         "source": OTHER_PROGRAM,

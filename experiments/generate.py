@@ -1,0 +1,217 @@
+"""Generate a corpus of any size with a trained model: data/NAME, as prepare.py writes it.
+
+    python -m experiments.generate --out_dir out/small_corpus --tokens 60e6 --name generated
+    python train.py config/tinystories_8k.py --dataset=generated
+
+The teacher's stories are simpler than the real ones, but never repeat, so they show how rate, batch and optimizer
+behave when every token is new. They say nothing about real stories: see experiments/README.md.
+
+Tokens are sampled at temperature 1 from the teacher's whole distribution, and each story that is begun is finished. A
+run that stops keeps its whole stories; the same command goes on from them, with other stories than it would have had.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from model import capture_cuda_graph, sample_token
+from slm import checkpoint, devices, tokenizer
+from slm.data import count_tokens
+from slm.errors import UserError, run_script
+from slm.files import atomic_write, lock_folder, make_folder
+from slm.options import OptionParser
+from slm.prepared_folder import replace_files
+
+STEPS = 256  # between two copies to the CPU
+VALIDATION_SLOTS = 64  # one slot of so many writes the validation split
+
+
+class ContinuousBatch:
+    """Stories in `slots` rows; a row whose story ends begins the next one (continuous batching, Orca, Yu et al. 2022).
+
+    `step()` samples a token a row into `new`, -1 in a row that reads: as in `GPT.stream`, a row that fills the context
+    forgets its older half and reads the rest again from position 0. No step waits for the device.
+    """
+
+    def __init__(self, model, slots, end_of_text, generator):
+        self.model, self.end_of_text, self.generator = model, end_of_text, generator
+        self.size, device = model.config.block_size, generator.device
+        self.kv_caches = model.new_kv_caches(slots)
+        self.context = torch.zeros(slots, self.size, dtype=torch.long, device=device)  # the token at each position
+        self.position = torch.full((slots,), -1, device=device)  # of the newest token that the caches have
+        self.token = torch.full((slots,), end_of_text, device=device)  # the one that comes next
+        self.given = torch.zeros_like(self.token)  # positions below it are read, not sampled
+        self.new = torch.zeros_like(self.token)
+
+    @torch.inference_mode()
+    def step(self):
+        position, last = self.position.add_(1), self.size - 1
+        self.context.scatter_(1, position[:, None], self.token[:, None])
+        x = self.model.hidden(self.token[:, None], position[:, None], self.kv_caches)[:, 0]
+        sampled = sample_token(self.model.logits(x), generator=self.generator)
+        reads = position + 1 < self.given
+        self.new.copy_(torch.where(reads, -1, sampled))
+        known = self.context.gather(1, (position + 1).clamp(max=last)[:, None])[:, 0]
+        self.token.copy_(torch.where(reads, known, sampled))
+
+        ends = ~reads & (sampled == self.end_of_text)
+        is_full = ~ends & (position == last)
+        half = max(1, self.size // 2)
+        newer_half = torch.cat([self.context[:, self.size - half + 1 :], sampled[:, None]], dim=1)
+        self.context[:, :half] = torch.where(is_full[:, None], newer_half, self.context[:, :half])
+        self.token.copy_(torch.where(is_full, self.context[:, 0], self.token))
+        self.given.copy_(torch.where(is_full, half, torch.where(ends, 0, self.given)))
+        position.masked_fill_(ends | is_full, -1)
+
+    def run(self):
+        """Yield the tokens of STEPS steps for ever: (slots, STEPS) int arrays, -1 where a row read."""
+        tokens = torch.empty(STEPS, *self.new.shape, dtype=torch.int32, device=self.new.device)
+        step = self.step
+        while True:
+            for row in tokens:
+                step()
+                row.copy_(self.new)
+                if step == self.step and tokens.is_cuda:
+                    step = capture_cuda_graph(self.step, self.generator)
+            yield tokens.cpu().numpy().T
+
+
+class SlotWriter:
+    """Writes the whole stories of each slot into the split's file; `begun` holds what slots have of unfinished ones."""
+
+    def __init__(self, files, slots, end_of_text):
+        self.end_of_text = end_of_text
+        self.files = [files["train" if slot % VALIDATION_SLOTS else "validation"] for slot in range(slots)]
+        self.begun = [np.zeros(0, np.uint16)] * slots
+
+    def write(self, tokens, last=False):
+        """Add (slots, steps) tokens. last: write no further story of a slot than the begun one; that ends the slot."""
+        for slot, begun in enumerate(self.begun):
+            if begun is None:
+                continue
+            row = tokens[slot]
+            story = np.concatenate([begun, row[row >= 0].astype(np.uint16)])
+            ends = np.flatnonzero(story == self.end_of_text)
+            if len(ends):
+                end = ends[0 if last else -1] + 1
+                self.files[slot].write(story[:end].tobytes())
+                story = None if last else story[end:]
+            self.begun[slot] = story
+
+
+def keep_whole_stories(path, end_of_text):
+    """Cut what follows the last end-of-text from a token file, which need not exist; returns the tokens that remain."""
+    path.touch()
+    tokens = np.fromfile(path, np.uint16)
+    ends = np.flatnonzero(tokens == end_of_text)
+    count = int(ends[-1]) + 1 if len(ends) else 0
+    os.truncate(path, 2 * count)
+    return count
+
+
+def generate(batch, folder, wanted):
+    """Add stories to folder/train.bin until it has `wanted` tokens, and to validation.bin beside it."""
+    paths = {split: folder / f"{split}.bin" for split in ("train", "validation")}
+    done = {split: keep_whole_stories(path, batch.end_of_text) for split, path in paths.items()}
+    if done["train"]:
+        print(f"{folder} has {done['train']:,} tokens of an earlier run: going on from there")
+    with contextlib.ExitStack() as stack:
+        files = {split: stack.enter_context(open(path, "ab")) for split, path in paths.items()}
+        writer, runs = SlotWriter(files, len(batch.new), batch.end_of_text), batch.run()
+        bar = tqdm(total=wanted, initial=done["train"], unit=" tokens", unit_scale=True, disable=None)
+        stack.enter_context(bar)
+        while any(begun is not None for begun in writer.begun):
+            writer.write(next(runs), last=done["train"] >= wanted)
+            for file in files.values():
+                file.flush()
+            before, done["train"] = done["train"], paths["train"].stat().st_size // 2
+            bar.update(done["train"] - before)
+
+
+def read_options():
+    parser = OptionParser(__doc__)
+    parser.option("--out_dir", None, "the teacher: a run, or a checkpoint file (default: the newest run under out/)")
+    parser.option("--tokens", 60e6, "tokens to train on", float)
+    parser.option("--name", "generated", "the corpus is data/NAME")
+    parser.option("--slots", 4096, "stories at once", int)
+    parser.option("--seed", 1337, "the one source of randomness", int)
+    parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
+    options = parser.parse()
+    if not 1 <= options.tokens < 1e12:
+        raise UserError(f"--tokens must be at least 1 and below 1e12, not {options.tokens}")
+    if options.slots < 2:
+        raise UserError(f"--slots must be at least 2, one of them for validation, not {options.slots}")
+    if not 0 <= options.seed < 2**63:
+        raise UserError(f"--seed must be at least 0 and below 2**63, not {options.seed}")
+    return options
+
+
+def open_folder(partial, recipe):
+    """Make or reopen the folder of an unfinished corpus; `recipe` is what makes it. Raises UserError."""
+    make_folder(partial, "give another --name")
+    folder, path = partial.parent, partial / "recipe.json"
+    lock = lock_folder(folder, f"another program is writing {folder}: wait for it, or give another --name")
+    if (folder / "meta.json").exists():
+        raise UserError(f"{folder} is whole already: remove it, or give another --name")
+    if path.exists() and json.loads(path.read_text()) != recipe:
+        raise UserError(f"{partial} was begun by another command: remove it, or give another --name")
+    path.write_text(json.dumps(recipe))
+    return lock
+
+
+def finish_folder(partial, recipe, encoding):
+    """Write tokenizer and meta.json, and give the files their final names; returns the contents of meta.json."""
+    text = tokenizer.to_text(encoding)
+    with atomic_write(partial / "tokenizer.tiktoken") as file:
+        file.write(text.encode())
+    meta = recipe | {
+        "splits": {split: count_tokens(partial / f"{split}.bin", encoding) for split in ("train", "validation")},
+        "vocab_size": encoding.n_vocab,
+        "dtype": "uint16",
+        "end_of_text": encoding.eot_token,
+        "tokenizer": "tokenizer.tiktoken",
+        "tokenizer_sha256": tokenizer.sha256(text),
+    }
+    with atomic_write(partial / "meta.json") as file:
+        file.write(json.dumps(meta, indent=2).encode())
+    replace_files(partial, partial.parent)
+    shutil.rmtree(partial)
+    return meta
+
+
+def main():
+    options = read_options()
+    path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
+    loaded = checkpoint.load_checkpoint(path)
+    encoding = tokenizer.from_text(loaded["tokenizer"])
+    device = devices.pick_device(options.device)
+    model = checkpoint.build_model(loaded).to(device, devices.pick_dtype("auto", device)).eval()
+    recipe = {
+        "source": f"generated by {path}",
+        "teacher": {name: loaded.get(name) for name in ("model_config", "step", "val_loss", "val_bpb")},
+        "seed": options.seed,
+        "slots": options.slots,
+    }
+    folder = Path("data") / options.name
+    partial = folder / ".generated"
+    lock = open_folder(partial, recipe)
+    generator = torch.Generator(device).manual_seed(options.seed + sum(p.stat().st_size for p in partial.iterdir()))
+    try:
+        generate(ContinuousBatch(model, options.slots, encoding.eot_token, generator), partial, int(options.tokens))
+    except OSError as error:
+        raise UserError(f"cannot write into {partial}: {error.strerror or error}") from error
+    meta = finish_folder(partial, recipe, encoding)
+    for split, counts in meta["splits"].items():
+        print(f"{folder}/{split}.bin: {counts['stories']:,} stories, {counts['tokens']:,} tokens")
+    if lock:
+        lock.close()
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,118 @@
+"""experiments/generate.py: stories sampled side by side are those of the model, whole, and kept when a run stops."""
+
+import json
+import signal
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, SMALL_RUN, assert_mistake, call, environment, start_command, wait_until
+
+from experiments import generate
+from model import GPT, GPTConfig
+from slm.data import Corpus
+
+
+@pytest.fixture
+def likeliest(monkeypatch):
+    monkeypatch.setattr(generate, "sample_token", lambda logits, generator: logits.argmax(-1))
+
+
+def test_each_row_tells_what_the_model_tells(likeliest):
+    """Greedily, one story after another, and beyond the context, which is read again in part."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=64, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.0, init_std=0.3))
+    stories = model.generate([[token] for token in range(64)], 150, temperature=0)
+    lengths = [story.index(first) if first in story else 150 for first, story in enumerate(stories)]
+    chosen = {min(lengths), next(length for length in lengths if 32 < length < 150), 150}
+    for length in chosen:
+        end_of_text = lengths.index(length)
+        batch = generate.ContinuousBatch(model.eval(), 2, end_of_text, torch.Generator())
+        tokens = []
+        for _ in range(170):
+            batch.step()
+            tokens.append(batch.new[1].item())
+        sampled = [token for token in tokens if token >= 0]
+        expected = stories[end_of_text] if length == 150 else [*stories[end_of_text][:length], end_of_text] * 170
+        count = min(len(sampled), len(expected))
+        assert count > 80 and sampled[:count] == expected[:count]
+    assert len(chosen) == 3 and min(chosen) < 10
+
+
+class Coins:
+    """In place of a model: in each slot every token ends its story with probability 1 / 50."""
+
+    end_of_text, new = 9, torch.zeros(64)
+
+    def __init__(self, seed):
+        self.random = np.random.default_rng(seed)
+
+    def run(self):
+        while True:
+            yield self.random.choice([1, 2, 9, -1], (64, 256), p=[0.4, 0.48, 0.02, 0.1])
+
+
+def test_stories_are_neither_cut_nor_chosen_by_their_length(tmp_path):
+    """The mean length is that of the coins: leaving out what is unfinished at the end would make it shorter."""
+    lengths = []
+    for seed in range(40):
+        (tmp_path / str(seed)).mkdir()
+        generate.generate(Coins(seed), tmp_path / str(seed), 12_000)
+        tokens = np.fromfile(tmp_path / str(seed) / "train.bin", np.uint16)
+        assert len(tokens) >= 12_000 and tokens[-1] == 9 and set(tokens) == {1, 2, 9}
+        lengths.append(np.diff(np.flatnonzero(tokens == 9), prepend=-1))
+    lengths = np.concatenate(lengths)
+    mean = 0.9 / 0.02  # of the tokens that are sampled
+    assert abs(lengths.mean() - mean) < 4 * lengths.std() / np.sqrt(len(lengths)) + 0.5
+    validation = np.fromfile(tmp_path / "0" / "validation.bin", np.uint16)
+    assert 0 < len(validation) < 12_000 / 20 and validation[-1] == 9
+
+
+def test_a_corpus_of_a_run_is_trained_on(here, workshop):
+    teacher = str(workshop.path / "out/small")
+    options = ["--out_dir", teacher, "--name", "new", "--slots", 3, "--device", "cpu"]
+    result = call("experiments/generate.py", *options, "--tokens", 3000)
+    assert result.status == 0, result.err
+    corpus = Corpus("data/new")
+    counts = corpus.meta["splits"]["train"]
+    assert counts["tokens"] >= 3000 and f"{counts['tokens']:,} tokens" in result.out
+    assert len(list(corpus.stories("train"))) == counts["stories"] > 0
+    assert corpus.meta["teacher"]["val_loss"] > 0 and teacher in corpus.meta["source"]
+    assert sorted(path.name for path in (here / "data/new").iterdir()) == [
+        *(".lock", "meta.json", "tokenizer.tiktoken", "train.bin", "validation.bin")
+    ]
+    run = [option for option in SMALL_RUN if option != "--dataset=small"]
+    assert call("train.py", *run, "--dataset=new").status == 0
+    assert_mistake(call("experiments/generate.py", *options), "data/new is whole already")
+
+
+def test_a_run_that_was_killed_goes_on(here, workshop):
+    """Its whole stories stay, half a story goes, and the new ones are not the old ones again."""
+    options = ["--out_dir", workshop.path / "out/small", "--name", "new", "--slots", 3, "--device", "cpu"]
+    command = [sys.executable, "-m", "experiments.generate", *map(str, options)]
+    process = start_command(command, cwd=here, env=environment(PYTHONPATH=str(ROOT)))
+    path = here / "data/new/.generated/train.bin"
+    wait_until(lambda: path.exists() and path.stat().st_size > 1000, process)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    end_of_text = Corpus(workshop.path / "data/small").meta["end_of_text"]
+    with open(path, "ab") as file:
+        np.array([1, 2, 3], np.uint16).tofile(file)
+    before = np.fromfile(path, np.uint16)[:-3]
+    assert before[-1] == end_of_text
+
+    assert_mistake(call("experiments/generate.py", *options, "--seed", 5), "another command", "--name")
+    wanted = 2 * len(before)
+    result = call("experiments/generate.py", *options, "--tokens", wanted)
+    assert result.status == 0 and f"{len(before):,} tokens of an earlier run" in result.out, result.err
+    tokens = np.fromfile(here / "data/new/train.bin", np.uint16)
+    assert len(tokens) >= wanted and np.array_equal(tokens[: len(before)], before)
+    assert not np.array_equal(tokens[len(before) : len(before) + 50], before[:50])
+    assert json.loads((here / "data/new/meta.json").read_text())["seed"] == 1337
+
+
+@pytest.mark.parametrize("option", ["--tokens=0", "--tokens=inf", "--slots=1", "--seed=-1"])
+def test_mistakes(here, option):
+    name, value = option.split("=")
+    assert_mistake(call("experiments/generate.py", name, value), name)
