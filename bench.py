@@ -4,7 +4,7 @@
     python bench.py train sample config/tinystories.py    some of them: prepare, loader, train, eval, sample, start
     python bench.py train config/tinystories.py --block_size=256 --micro_batch_size=64      options as train.py's
     python bench.py prepare config/sample.py --json       a line of JSON for each figure
-    torchrun --standalone --nproc_per_node=2 bench.py train config/tinystories_8k.py        several GPUs
+    torchrun --standalone --nproc_per_node=2 bench.py train config/tinystories_8k.py        several GPUs, no baselines
 
 Figures are medians over repeats after a warm-up, and include the device's work. Two baselines run in the same process:
 "plain" is what nanoGPT and the tutorial do as they are configured (datasets.map with tiktoken and 1,024 shards; an
@@ -151,7 +151,7 @@ def bench_train(bench):
     ceiling = devices.peak_flops(bench.device, bench.dtype)
 
     def baseline(micro_batch):
-        if setup.group.world_size > 1:
+        if torch.distributed.is_torchelastic_launched():
             return None
         model = compilation.compile_model(setup.model) if setup.compiled else setup.model
         optimizer = configure_optimizer(setup.model, config, bench.device)
@@ -172,8 +172,8 @@ def bench_train(bench):
     devices.empty_cache(bench.device)
     plain = baseline(min(config.batch_size, config.sequences_per_step))
     tuned = baseline(min(TUNED_TOKENS // config.block_size, config.sequences_per_step)) if cuda else None
-    gpus = f", {setup.group.world_size} GPUs" if setup.group.world_size > 1 else ""
-    yield Figure(f"tokens/s, micro-batch {stepper.micro_batch}{gpus}", speed, plain, tuned)
+    several = f", {setup.group.world_size} {'GPUs' if cuda else 'processes'}" if setup.group.world_size > 1 else ""
+    yield Figure(f"tokens/s, micro-batch {stepper.micro_batch}{several}", speed, plain, tuned)
     yield Figure("TFLOP/s", flops / 1e12)
     if ceiling:
         yield Figure("MFU, %", 100 * flops / ceiling)
@@ -181,6 +181,32 @@ def bench_train(bench):
         yield Figure("peak memory, GiB", memory)
     if setup.compiled:
         yield Figure("compiling, s", stepper.seconds)
+    if setup.group.world_size > 1:
+        yield from sum_of_gradients(bench)
+
+
+def sum_of_gradients(bench):
+    """The sum over the processes that ends each step, alone; captured where a step is, so no launch is measured."""
+    group, parameters = bench.setup.group, list(bench.setup.model.parameters())
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]  # a captured sum reads them in place
+
+    def run(_):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        group.sum_gradients(parameters)
+
+    captured = bench.config.cuda_graph and bench.device.type == "cuda"
+    if captured:
+        run = compilation.CapturedStep(run, group.all, lambda: None, print)
+    nothing = torch.zeros((), device=bench.device)
+    seconds = bench.seconds(lambda: run(nothing))
+    if captured:
+        run.close()
+    bench.setup.model.zero_grad()
+    size = sum(gradient.nbytes for gradient in gradients)
+    yield Figure("sum of gradients, MB", size / 1e6)
+    yield Figure("sum of gradients, ms", 1e3 * seconds)
+    yield Figure("sum of gradients, GB/s", size / 1e9 / seconds)
 
 
 def bench_eval(bench):

@@ -79,6 +79,13 @@ def train(what, arguments):
         "seed": described["options"]["seed"]["value"],
         "options": as_arguments(options),
         "corpus_tokens": described["corpus"]["splits"]["train"]["tokens"],
+        **produced_by(described),
+    }
+
+
+def produced_by(described):
+    """The last columns of a table, from what config.json says of a run."""
+    return {
         "device": described["device"],
         "torch": described["versions"]["torch"],
         "commit": (described["git_commit"] or "")[:9] + ("+" if described["git_dirty"] else ""),
@@ -86,20 +93,25 @@ def train(what, arguments):
     }
 
 
-def read_table():
-    if not TABLE.exists():
+def read_table(path):
+    if not path.exists():
         return []
-    with open(TABLE, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def add(row):
-    new = not TABLE.exists()
-    with open(TABLE, "a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+def add(path, fields, row):
+    new = not path.exists()
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fields, lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def save(figure, path):
+    with atomic_write(path) as file:
+        figure.savefig(file, dpi=120, format="png")
 
 
 def draw(rows):
@@ -124,8 +136,7 @@ def draw(rows):
         axes.grid(alpha=0.3)
     all_axes[-1, 0].set_xlabel("bits per byte of validation text (in brackets: seconds of training)")
     figure.tight_layout()
-    with atomic_write(PLOT) as file:
-        figure.savefig(file, dpi=120, format="png")
+    save(figure, PLOT)
     pyplot.close(figure)
 
 
@@ -138,9 +149,9 @@ def main():
     for what, arguments in read_runs(options.file) if options.file else []:
         row = train(what, arguments)
         if row:
-            add(row)
-            draw(read_table())
-    rows = read_table()
+            add(TABLE, FIELDS, row)
+            draw(read_table(TABLE))
+    rows = read_table(TABLE)
     if not rows:
         raise UserError(f"{TABLE} has no runs yet: name a file of them")
     draw(rows)

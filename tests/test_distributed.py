@@ -1,5 +1,9 @@
 """slm/distributed.py: several processes give one process's numbers."""
 
+import os
+import signal
+import socket
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -11,21 +15,26 @@ from conftest import (
     environment,
     log_of,
     signal_in_step,
+    start,
     start_command,
     torchrun_command,
+    wait_until,
 )
 
 from slm.checkpoint import load_checkpoint
 from slm.distributed import ProcessGroup, restart_count
 from slm.errors import UserError
 
+SEVERAL = [2, *(pytest.param(processes, marks=pytest.mark.slow) for processes in (4, 8))]
 
-def torchrun(here, *arguments, processes=2):
-    """(standard output, standard error) of train.py under torchrun."""
-    command = torchrun_command(ROOT / "train.py", *arguments, processes=processes)
-    process = start_command(command, cwd=here, env=environment(OMP_NUM_THREADS="1"))
+
+def torchrun(here, *arguments, processes=2, script=ROOT / "train.py", status=0):
+    """(standard output, standard error) of a script under torchrun."""
+    command = torchrun_command(script, *arguments, processes=processes)
+    environ = environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+    process = start_command(command, cwd=here, env=environ)
     out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, err
+    assert process.returncode == status, err
     return out, err
 
 
@@ -94,15 +103,16 @@ def test_a_bug_is_no_lost_process():
         raise RuntimeError("Connection to something else")
 
 
-# -- two processes ----------------------------------------------------------------------------------------------------
+# -- several processes ------------------------------------------------------------------------------------------------
 
-TWO = """
+TOGETHER = """
 import sys, torch
 from slm.distributed import ProcessGroup
 group = ProcessGroup("cpu")
-rank = group.rank
-assert group.world_size == 2 and group.is_main == (rank == 0)
-assert group.all_reduce([1 + rank, 0.5]) == [3, 1]
+rank, n = group.rank, group.world_size
+total = n * (n + 1) // 2
+assert n == int(sys.argv[1]) and group.is_main == (rank == 0)
+assert group.all_reduce([1 + rank, 0.5]) == [total, n / 2]
 assert group.all_reduce([1 + rank], torch.distributed.ReduceOp.MIN) == [1]
 assert group.any(rank == 1) and not group.any(False) and not group.all(rank == 1) and group.all(True)
 parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((2, 3), (4,), ())]
@@ -110,28 +120,29 @@ for number, parameter in enumerate(parameters):
     parameter.grad = torch.full_like(parameter, 10.0 ** number * (1 + rank))
 group.sum_gradients(parameters)
 for number, parameter in enumerate(parameters):
-    assert torch.equal(parameter.grad, torch.full_like(parameter, 3 * 10.0 ** number)), parameter.grad
+    assert torch.equal(parameter.grad, torch.full_like(parameter, total * 10.0 ** number)), parameter.grad
 group.close()
 print("well done")
 """
 
 
-def test_two_processes(tmp_path):
-    (tmp_path / "two.py").write_text(TWO)
-    environ = environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
-    process = start_command(torchrun_command(tmp_path / "two.py"), cwd=tmp_path, env=environ)
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0 and out.count("well done") == 2, err
+@pytest.mark.parametrize("processes", SEVERAL)
+def test_sums_over_processes(tmp_path, processes):
+    (tmp_path / "together.py").write_text(TOGETHER)
+    out, err = torchrun(tmp_path, processes, processes=processes, script="together.py")
+    assert out.count("well done") == processes, err
 
 
-def test_two_processes_are_as_one(here):
-    """The losses of one process within 1e-5; one of the two writes and prints, and one lock is enough for both."""
+@pytest.mark.parametrize("processes", SEVERAL)
+def test_several_processes_are_as_one(here, processes):
+    """The losses of one process within 1e-5; one of them writes and prints, and one lock is enough for all."""
     options = [*SMALL_RUN, "--dropout=0", "--micro_batch_size=2", "--dtype=float32"]
     assert call("train.py", *options, "--out_dir=out/one").status == 0
-    out, _ = torchrun(here, *options, "--out_dir=out/two")
-    assert "device   2 x CPU" in out and out.count("step 12: validation") == 1 and out.count("done:") == 1
-    assert_same_losses("out/one", "out/two")
-    assert not (here / "out/two.1").exists()
+    out, _ = torchrun(here, *options, "--out_dir=out/several", processes=processes)
+    assert f"device   {processes} x CPU" in out
+    assert out.count("step 12: validation") == 1 and out.count("done:") == 1
+    assert_same_losses("out/one", "out/several")
+    assert not (here / "out/several.1").exists()
 
 
 def test_two_processes_continue_what_one_began(here):
@@ -152,3 +163,38 @@ def test_a_batch_that_does_not_divide(here, monkeypatch):
     monkeypatch.setattr(dist, "rendezvous", lambda url: iter([(dist.HashStore(), 0, 3)]))
     result = call("train.py", *SMALL_RUN)
     assert result.status == 2 and "8 sequences a step do not divide among 3 processes" in result.err
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_divide_a_batch(here):
+    """Each of them refuses; torchrun's report comes after it."""
+    for script in (["train.py"], ["bench.py", "train"]):
+        _, err = torchrun(here, *script[1:], *SMALL_RUN, processes=5, script=ROOT / script[0], status=1)
+        sentences = [line for line in err.splitlines() if line.startswith(f"{script[0]}: ")]
+        assert set(sentences) == {
+            f"{script[0]}: 8 sequences a step do not divide among 5 processes: give another batch_size"
+        }
+        assert not (here / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [5, 0], ids=["one", "the main one"])
+def test_each_process_says_that_it_lost_another(here, victim):
+    """Eight without torchrun, which would end the others before they notice: each ends, with a sentence."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    together = {"WORLD_SIZE": "8", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    options = [*SMALL_RUN, "--max_iters=5000", "--eval_iters=1"]
+    processes = [
+        start("train.py", *options, cwd=here, env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **together))
+        for rank in range(8)
+    ]
+    wait_until((here / "out/small/last.pt").exists, processes[0])
+    os.kill(processes[victim].pid, signal.SIGKILL)
+    for rank, process in enumerate(processes):
+        _, err = process.communicate(timeout=PATIENCE)
+        if rank != victim:
+            assert process.returncode == 2, err
+            (line,) = err.strip().splitlines()
+            assert line.startswith(f"train.py: process {rank} of 8 lost another one (")
+    load_checkpoint("out/small/last.pt")

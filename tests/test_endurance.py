@@ -87,22 +87,26 @@ def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def start_and_lose_one(here, *options):
-    """Two processes, of which the second is killed once there is a last.pt: (torchrun's process, when)."""
-    process = start_command(
-        torchrun_command(*options, ROOT / "train.py", *SMALL_RUN, *STEPS, "--max_iters=400"),
-        cwd=here,
-        env=environment(OMP_NUM_THREADS="1"),
-    )
+def start_several(here, *options, processes, out_dir="out/small"):
+    """torchrun's process, which trains 400 steps."""
+    run = [*SMALL_RUN, *STEPS, "--max_iters=400", f"--out_dir={out_dir}"]
+    command = torchrun_command(*options, ROOT / "train.py", *run, processes=processes)
+    return start_command(command, cwd=here, env=environment(OMP_NUM_THREADS="1"))
+
+
+def start_and_lose_one(here, *options, processes):
+    """Several processes, of which the second is killed once there is a last.pt: (torchrun's process, when)."""
+    process = start_several(here, *options, processes=processes)
     wait_until((here / "out/small/last.pt").exists, process)
     os.kill(children(process.pid)[1], signal.SIGKILL)
     return process, time.monotonic()
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 8])
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
-def test_a_process_that_dies_ends_the_others(here):
-    process, lost = start_and_lose_one(here)
+def test_a_process_that_dies_ends_the_others(here, processes):
+    process, lost = start_and_lose_one(here, processes=processes)
     _, err = process.communicate(timeout=120)
     assert time.monotonic() - lost < 60
     assert process.returncode != 0
@@ -111,12 +115,17 @@ def test_a_process_that_dies_ends_the_others(here):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 8])
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
-def test_torchrun_restarts_and_the_run_continues(here):
-    """The killed processes hold no lock: the restarted ones have the folder."""
-    process, _ = start_and_lose_one(here, "--max-restarts=1")
+def test_torchrun_restarts_and_the_run_continues(here, processes):
+    """The killed processes hold no lock: the restarted ones have the folder. They end as an undisturbed run does."""
+    process, _ = start_and_lose_one(here, "--max-restarts=1", processes=processes)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "resume   out/small after step" in out
     assert [int(row["step"]) for row in log_of("out/small")] == list(range(1, 401))
     assert not (here / "out/small.1").exists()
+    undisturbed = start_several(here, processes=processes, out_dir="out/whole")
+    _, err = undisturbed.communicate(timeout=300)
+    assert undisturbed.returncode == 0, err
+    assert without_clock(log_of("out/small")) == without_clock(log_of("out/whole"))

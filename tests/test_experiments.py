@@ -100,7 +100,7 @@ def test_recipes_say_how_the_table_was_made(monkeypatch):
         config.check()
         options = {name: value for name, value in vars(config).items() if name not in runs.NOT_LISTED}
         listed.append((what, str(config.seed), runs.as_arguments(options)))
-    assert set(listed) <= {(row["what"], row["seed"], row["options"]) for row in runs.read_table()}
+    assert set(listed) <= {(row["what"], row["seed"], row["options"]) for row in runs.read_table(runs.TABLE)}
 
 
 def test_mistakes_in_a_file_of_runs(here):
