@@ -21,6 +21,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from tqdm import tqdm
+
 from slm import sources, tokenizer
 from slm.config import TrainConfig, read_config_file
 from slm.encode import encode_split, has_gigatoken
@@ -108,9 +110,15 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False):
             splits, repeated = sources.split_off_validation(splits["train"], recipe["validation_fraction"])
 
         # the vocabulary
-        if encoding is None:
-            whole = recipe["vocab_size"] == tokenizer.GPT2_VOCAB_SIZE
-            encoding = tokenizer.gpt2() if whole else tokenizer.train_bpe(splits["train"], recipe["vocab_size"])
+        packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
+        if encoding is None and recipe["vocab_size"] == tokenizer.GPT2_VOCAB_SIZE:
+            encoding = tokenizer.gpt2()
+        elif encoding is None:
+            print(f"vocabulary: training {recipe['vocab_size']:,} tokens on the stories", flush=True)
+            bar = {"total": splits["train"].rows, "unit": " stories", "unit_scale": True, "disable": None}
+            stories = tqdm(splits["train"], "vocabulary: reading", **bar)
+            encoding = tokenizer.train_bpe(stories, recipe["vocab_size"])
+            packages.append("tokenizers")
         tokenizer_text = tokenizer.to_text(encoding)
         with atomic_write(partial / "tokenizer.tiktoken") as file:
             file.write(tokenizer_text.encode())
@@ -126,7 +134,6 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False):
             raise UserError(f"{recipe['source']} changed while it was read: run the same command again")
 
         # what they are
-        packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
         meta = recipe | {
             "splits": counts,
             "empty_rows": sum(split.empty for split in source.splits.values()),

@@ -1,8 +1,10 @@
 """Where stories come from: the hub, local files or the embedded sample; and a validation split where there is none."""
 
 import contextlib
+import errno
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,25 +139,45 @@ def open_hub(dataset, column, config, streaming):
 
 def load_from_hub(dataset, config, streaming):
     """The tables of a data set on the hub, {split: Dataset or IterableDataset}. Raises UserError."""
+    # a hub that cannot be reached takes the client up to minutes, and a pipe must show this line before them
+    print(f"reading {dataset} from the Hugging Face hub (HF_HUB_OFFLINE=1: from its cache alone)", flush=True)
     try:
-        from datasets import get_dataset_config_names, load_dataset
+        import datasets
         from huggingface_hub.utils import logging
 
         logging.set_verbosity_error()  # no line for each try
-        return load_dataset(dataset, config, streaming=streaming)
+        if not sys.stderr.isatty():
+            datasets.disable_progress_bars()  # which would fill a log file
+        return datasets.load_dataset(dataset, config, streaming=streaming)
     except Exception as error:  # the hub's client raises many kinds, and all mean that there is no data set
+        if reason := cannot_write(error):
+            from huggingface_hub.constants import HF_HOME
+
+            mend = "set HF_HOME to a folder with room" + ("" if streaming else ", or give --streaming")
+            raise UserError(f"cannot keep {dataset} in the hub's cache {HF_HOME} ({reason}): {mend}") from error
         configs = []
         if isinstance(error, ValueError) and "config" in str(error).lower():
             with contextlib.suppress(Exception):
-                configs = get_dataset_config_names(dataset)
+                configs = datasets.get_dataset_config_names(dataset)
         if configs:
             what = f"no configuration {config!r}" if config else "several configurations"
             raise UserError(f"{dataset} has {what}: give --config one of {', '.join(configs)}") from error
+        built = type(error).__name__ == "DatasetGenerationError" and error.__cause__  # its own text gives no reason
         raise UserError(
-            f"cannot load {dataset} from the Hugging Face hub ({first_line(error, 200)}): check the name and the"
-            " network, and run the same command again, which keeps each file that came whole; or use --dataset sample"
-            f" (embedded, no network) or --dataset with a local {KIND_NAMES} file or folder"
+            f"cannot load {dataset} from the Hugging Face hub ({first_line(built or error, 200)}): check the name and"
+            " the network, and run the same command again, which keeps each file that came whole; or use --dataset"
+            f" sample (embedded, no network) or --dataset with a local {KIND_NAMES} file or folder"
         ) from error
+
+
+def cannot_write(error):
+    """Why the disk takes no more, in the system's words, where that is behind `error`; None where it is not."""
+    while error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+        if full or os.strerror(errno.ENOSPC) in str(error):  # some of the client is not Python and has no errno
+            return error.strerror if full else os.strerror(errno.ENOSPC)
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def next_batch(batches, dataset):

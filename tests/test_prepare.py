@@ -109,10 +109,14 @@ def test_without_gigatoken_the_bytes_are_the_same(empty, monkeypatch):
     finally:
         encode.has_gigatoken.cache_clear()
     assert out.count("gigatoken is not installed") == 1
+    assert "vocabulary: training 600 tokens on the stories\n" in out
     for name in ("train.bin", "validation.bin", "tokenizer.tiktoken"):
         assert (empty / "data/fast" / name).read_bytes() == (empty / "data/slow" / name).read_bytes()
     assert read_meta("data/fast")["vocab_size"] == 600
-    assert "gigatoken" in read_meta("data/fast")["versions"] and "gigatoken" not in read_meta("data/slow")["versions"]
+    names = ["python", "numpy", "tiktoken", "gigatoken", "tokenizers"]  # the last one trained the vocabulary
+    assert list(read_meta("data/fast")["versions"]) == names
+    names.remove("gigatoken")
+    assert list(read_meta("data/slow")["versions"]) == names
 
 
 def test_the_vocabulary_of_a_run(empty):
@@ -565,7 +569,8 @@ def test_a_download_that_breaks_off_goes_on(tmp_path):
         assert not list(tmp_path.glob("data/*/*.bin"))
         hub.cut, hub.sent = None, 0
         whole = prepare_from(hub, tmp_path)
-        assert whole.status == 0, whole.err
+        assert whole.status == 0 and "Generating" not in whole.err, whole.err  # no bars in a log file
+        assert whole.out.startswith(f"reading {hub_server.NAME} from the Hugging Face hub")
         assert second <= hub.sent <= second + validation
         hub.sent = 0
         offline = prepare_from(hub, tmp_path, "--force", "--max_stories", "50", HF_HUB_OFFLINE="1")
@@ -578,6 +583,44 @@ def test_a_download_that_breaks_off_goes_on(tmp_path):
     size = sum(len(text) for text in texts)
     assert f" {size:,} " in whole.out
     assert stories_of(tmp_path / "data/stories", "train") == texts[:50]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a limit on files is POSIX")
+def test_a_full_disk_under_the_cache(tmp_path):
+    """The download and what the client makes of it: where one does not fit, the sentence names the cache."""
+    import resource
+
+    def start_limits(size, *arguments):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # the process that starts inherits it
+        try:
+            return prepare_from(hub, tmp_path, *arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    files = {"README.md": b"# Stories", "data/train-00000-of-00001.parquet": parquet(["One. " * 300] * 20_000)}
+    size = len(files["data/train-00000-of-00001.parquet"])
+    assert size < 2_000_000, "the file must fit where its 30 MB of text do not"
+    with hub_server.serve(files) as hub:
+        for limit in (size // 2, 8_000_000):
+            result = start_limits(limit)
+            assert_mistake(
+                result, f"cannot keep {hub_server.NAME} in", str(tmp_path / "hf"), "set HF_HOME", "--streaming"
+            )
+            assert not (tmp_path / "data").exists()
+        result = start_limits(8_000_000, "--streaming", "--max_stories", "100", "--vocab_size", "0")
+    assert "two different stories are needed" in result.err  # a stream needs no room
+
+
+def test_a_file_of_the_hub_that_is_damaged(tmp_path):
+    """The sentence has the reason, which the client's own text leaves out."""
+    contents = parquet([f"Story {i}." for i in range(2000)])
+    files = {"README.md": b"# Stories", "data/train-00000-of-00001.parquet": contents[:4] + b"x" * 200 + contents[204:]}
+    with hub_server.serve(files) as hub:
+        result = prepare_from(hub, tmp_path)
+    sentence = result.err.splitlines()[-1]
+    assert result.status == 2 and f"cannot load {hub_server.NAME} from the Hugging Face hub (" in sentence, result.err
+    assert "An error occurred while generating" not in sentence and "Traceback" not in result.err
 
 
 def test_configurations_and_streaming(tmp_path):
