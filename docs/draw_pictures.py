@@ -137,6 +137,7 @@ def read_run(row):
         setattr(config, name, value)
     values = {name: getattr(config, name) for name in VALUES if hasattr(config, name)}
     values |= {"floor": config.min_lr / config.learning_rate, "tokens_per_step": config.tokens_per_step}
+    values |= {"optimizer": config.optimizer, "n_embd": config.n_embd}
     return values | {"tokens": round(int(row["tokens"]), -6), "corpus": config.dataset}
 
 
@@ -149,6 +150,8 @@ def read_lines(path, name):
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             values = read_run(row)
+            if values["n_embd"] != TrainConfig.n_embd:  # the small model of config/sample.py, which is another recipe
+                continue
             passes = values["tokens"] / int(row["corpus_tokens"])
             value = values.pop(name)
             lines[passes < 2, tuple(values.items())][value].append(float(row["val_bpb"]))

@@ -121,6 +121,9 @@ def test_a_line_joins_runs_that_differ_in_one_value(tmp_path):
         ("a", 0.7, "--dropout=0.1 --learning_rate=1e-3"),  # another seed
         ("b", 0.5, "--dropout=0.3 --learning_rate=1e-3"),
         ("c", 0.4, "--dropout=0.3 --learning_rate=4e-3"),  # two differences to a, and to min_lr's part of the rate
+        ("d", 0.3, "--dropout=0.5 --learning_rate=1e-3 --optimizer=muon"),
+        ("e", 0.2, "--dropout=0.1 --learning_rate=1e-3 --n_embd=192"),  # config/sample.py's width is left out
+        ("e", 0.1, "--dropout=0.3 --learning_rate=1e-3 --n_embd=192"),
     ]
     lines = "".join(f"{what},{bpb},1000000,{options},1000000\n" for what, bpb, options in rows)
     (tmp_path / "runs.csv").write_text(header + lines)

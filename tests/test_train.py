@@ -232,10 +232,11 @@ def test_one_command_twice_is_the_same_to_the_bit(here):
 
 
 def test_golden_losses(tmp_path, monkeypatch):
-    """The first 20 losses of the sample's recipe, at a tenth of its warm-up, with GPT-2's tokens."""
+    """The first 20 losses of the sample's model in AdamW's steps of 8 sequences, with GPT-2's tokens."""
     monkeypatch.chdir(tmp_path)
     assert call("prepare.py", "--dataset", "sample", "--vocab_size", "0").status == 0
     options = ["--max_iters=20", "--warmup_iters=5", "--log_interval=1", "--eval_iters=1", "--sample_prompt="]
+    options += ["--optimizer=adamw", "--batch_size=8", "--learning_rate=4e-3"]
     assert call("train.py", ROOT / "config/sample.py", *options, "--device=cpu", "--dtype=float32").status == 0
     losses = [float(row["train_loss"]) for row in log_of("out/sample")]
     assert losses == pytest.approx(GOLDEN_LOSSES, abs=1e-3)
