@@ -29,7 +29,7 @@ from slm.encode import encode_split, has_gigatoken
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser
-from slm.prepared_folder import PREPARED_FILES, partial_folder, replace_files
+from slm.prepared_folder import PREPARED_FILES, check_name, partial_folder, replace_files
 from slm.story_bytes import split_name
 
 SAMPLE_VOCAB_SIZE = 2048
@@ -62,8 +62,7 @@ def parse_options():
     if not options.name:
         last_part = split_name(Path(options.dataset).expanduser().resolve().name)[0]
         options.name = re.sub(r"[^\w.-]+", "_", last_part).lower()
-    if not re.fullmatch(r"[\w][\w.-]*", options.name):
-        raise UserError(f"--name {options.name!r} must be a plain folder name: letters, digits, '.', '_' and '-'")
+    check_name(options.name)
     if options.vocab_of and options.vocab_size is not None:
         raise UserError("--vocab_of brings its own vocabulary size: leave --vocab_size out")
     if options.vocab_size is None:

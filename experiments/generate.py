@@ -3,14 +3,15 @@
     python -m experiments.generate --out_dir out/small_corpus --tokens 60e6 --name generated
     python train.py config/tinystories_8k.py --dataset=generated
 
-The teacher's stories are simpler than the real ones, but never repeat, so they show how rate, batch and optimizer
-behave when every token is new. They say nothing about real stories: see experiments/README.md.
+The teacher's stories are simpler than the real ones, but there is no end of them, so they show how rate, batch and
+optimizer behave where each is seen once or twice. They say nothing about real stories: see experiments/README.md.
 
 Tokens are sampled at temperature 1 from the teacher's whole distribution, and each story that is begun is finished. A
 run that stops keeps its whole stories; the same command goes on from them, with other stories than it would have had.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -26,10 +27,11 @@ from slm.data import count_tokens
 from slm.errors import UserError, run_script
 from slm.files import atomic_write, lock_folder, make_folder
 from slm.options import OptionParser
-from slm.prepared_folder import replace_files
+from slm.prepared_folder import PREPARED_FILES, check_name, replace_files
 
 STEPS = 256  # between two copies to the CPU
-VALIDATION_SLOTS = 64  # one slot of so many writes the validation split
+VALIDATION_SLOTS = 64  # one slot of so many, and at least one, writes the validation split
+PATIENCE = 64  # times STEPS without the end of any story: the teacher never learned to end one
 
 
 class ContinuousBatch:
@@ -126,12 +128,20 @@ def generate(batch, folder, wanted):
         writer, runs = SlotWriter(files, len(batch.new), batch.end_of_text), batch.run()
         bar = tqdm(total=wanted, initial=done["train"], unit=" tokens", unit_scale=True, disable=None)
         stack.enter_context(bar)
-        while any(begun is not None for begun in writer.begun):
+        for number in itertools.count():
+            if all(begun is None for begun in writer.begun):
+                break
+            if number == PATIENCE and not any(path.stat().st_size for path in paths.values()):
+                raise UserError(
+                    f"no story ended within {PATIENCE * STEPS:,} tokens: was the teacher trained on stories?"
+                )
             writer.write(next(runs), last=done["train"] >= wanted)
             for file in files.values():
                 file.flush()
             before, done["train"] = done["train"], paths["train"].stat().st_size // 2
             bar.update(done["train"] - before)
+        for file in files.values():
+            os.fsync(file.fileno())
 
 
 def read_options():
@@ -143,26 +153,34 @@ def read_options():
     parser.option("--seed", 1337, "the one source of randomness", int)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     options = parser.parse()
+    check_name(options.name)
     if not 1 <= options.tokens < 1e12:
         raise UserError(f"--tokens must be at least 1 and below 1e12, not {options.tokens}")
     if options.slots < 2:
         raise UserError(f"--slots must be at least 2, one of them for validation, not {options.slots}")
-    if not 0 <= options.seed < 2**63:
-        raise UserError(f"--seed must be at least 0 and below 2**63, not {options.seed}")
+    if not 0 <= options.seed < 2**62:
+        raise UserError(f"--seed must be at least 0 and below 2**62, not {options.seed}")
     return options
 
 
-def open_folder(partial, recipe):
-    """Make or reopen the folder of an unfinished corpus; `recipe` is what makes it. Raises UserError."""
-    make_folder(partial, "give another --name")
-    folder, path = partial.parent, partial / "recipe.json"
+def open_folder(folder, recipe):
+    """(the folder of the unfinished corpus in `folder`, the lock of `folder`); recipe: what makes it.
+
+    Raises UserError where there is a corpus already, or stories that another recipe made.
+    """
+    make_folder(folder, "give another --name")
     lock = lock_folder(folder, f"another program is writing {folder}: wait for it, or give another --name")
-    if (folder / "meta.json").exists():
-        raise UserError(f"{folder} is whole already: remove it, or give another --name")
-    if path.exists() and json.loads(path.read_text()) != recipe:
-        raise UserError(f"{partial} was begun by another command: remove it, or give another --name")
-    path.write_text(json.dumps(recipe))
-    return lock
+    for name in PREPARED_FILES:
+        if (folder / name).exists():
+            raise UserError(f"{folder} has a {name} already: move it away, or give another --name")
+    partial, text = folder / ".generated", json.dumps(recipe)
+    make_folder(partial, "give another --name")
+    path, tokens = partial / "recipe.json", partial / "train.bin"
+    if tokens.exists() and tokens.stat().st_size and path.read_text() != text:
+        raise UserError(f"another command began {partial}: remove it, or give another --name")
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    return partial, lock
 
 
 def finish_folder(partial, recipe, encoding):
@@ -191,22 +209,24 @@ def main():
     loaded = checkpoint.load_checkpoint(path)
     encoding = tokenizer.from_text(loaded["tokenizer"])
     device = devices.pick_device(options.device)
-    model = checkpoint.build_model(loaded).to(device, devices.pick_dtype("auto", device)).eval()
-    recipe = {
-        "source": f"generated by {path}",
-        "teacher": {name: loaded.get(name) for name in ("model_config", "step", "val_loss", "val_bpb")},
-        "seed": options.seed,
-        "slots": options.slots,
-    }
+    dtype = devices.pick_dtype("auto", device)
+    model = checkpoint.build_model(loaded).to(device, dtype).eval()
+    print(f"teacher  {path}, step {loaded.get('step', 0):,}, on {devices.describe(device)}, {options.slots:,} slots")
+    teacher = {name: loaded.get(name) for name in ("model_config", "step", "val_loss", "val_bpb")}
+    recipe = {"source": f"generated by {path}", "teacher": teacher, "seed": options.seed}
     folder = Path("data") / options.name
-    partial = folder / ".generated"
-    lock = open_folder(partial, recipe)
-    generator = torch.Generator(device).manual_seed(options.seed + sum(p.stat().st_size for p in partial.iterdir()))
+    partial, lock = open_folder(folder, recipe)
+    seed = options.seed + sum(path.stat().st_size for path in partial.glob("*.bin"))  # another one after a stop
     try:
-        generate(ContinuousBatch(model, options.slots, encoding.eot_token, generator), partial, int(options.tokens))
+        batch = ContinuousBatch(model, options.slots, encoding.eot_token, torch.Generator(device).manual_seed(seed))
+        generate(batch, partial, int(options.tokens))
     except OSError as error:
         raise UserError(f"cannot write into {partial}: {error.strerror or error}") from error
-    meta = finish_folder(partial, recipe, encoding)
+    except RuntimeError as error:
+        if devices.is_out_of_memory(error):
+            raise UserError(f"out of memory: give fewer --slots than {options.slots:,}") from error
+        raise
+    meta = finish_folder(partial, recipe | {"slots": options.slots}, encoding)
     for split, counts in meta["splits"].items():
         print(f"{folder}/{split}.bin: {counts['stories']:,} stories, {counts['tokens']:,} tokens")
     if lock:

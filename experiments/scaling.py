@@ -171,11 +171,14 @@ def measure_all(options):
     for config, _ in configs.values():
         Corpus(Path("data") / config.dataset, config.prepare_command)
     code = describe_run(*next(iter(configs.values())))  # now: a line more in the table is a change to what git has
-    machine = [f"--device={options.device}", f"--backend={options.backend}"]
+    machine, measured = [f"--device={options.device}", f"--backend={options.backend}"], 0
     for recipe, (config, _) in configs.items():
         for number in processes:
             for row in measure(recipe, config, code, number, options.steps, machine):
                 add(TABLE, FIELDS, row)
+                measured += 1
+    if not measured:
+        raise UserError("nothing could be measured: the lines above say why")
 
 
 def main():

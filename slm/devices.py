@@ -124,8 +124,9 @@ def free_memory(device):
 
 
 def is_out_of_memory(error):
-    """Whether an exception means that the device's memory is full; MPS has no exception type for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+    """Whether an exception means that the device's memory is full; only CUDA has a type for that."""
+    words = ("out of memory", "can't allocate memory")  # MPS's, the CPU's
+    return isinstance(error, torch.OutOfMemoryError) or any(word in str(error).lower() for word in words)
 
 
 def empty_cache(device):

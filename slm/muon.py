@@ -2,7 +2,7 @@
 
 AdamW scales each number of a gradient alone. Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes the
 matrix whole: where the averaged gradient is U S V^T, it applies U V^T, an update of the same size in every direction.
-Where stories are seen once or twice, it needs fewer tokens than AdamW for the same loss.
+docs/recipes.md has runs of both.
 """
 
 import math
@@ -11,7 +11,9 @@ import torch
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al.: five steps bring singular values near 1, none exactly to 1
-SIZE = 0.2  # the root mean square of AdamW's updates, so that Muon takes AdamW's rates (arXiv 2502.16982, section 2.2)
+UPDATE_RMS = (
+    0.2  # the root mean square of AdamW's updates, so that Muon takes AdamW's rates (arXiv 2502.16982, section 2.2)
+)
 
 
 class Muon(torch.optim.AdamW):
@@ -32,29 +34,29 @@ class Muon(torch.optim.AdamW):
         self.dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self):
         skipped = getattr(self, "found_inf", None)
-        apply = 1.0 if skipped is None else 1.0 - skipped
+        applied = 1.0 if skipped is None else 1.0 - skipped
         for group in self.param_groups:
             if group.get("muon"):
                 for shape in sorted({parameter.shape for parameter in group["params"]}):
-                    self.step_matrices([p for p in group["params"] if p.shape == shape], group, apply)
+                    self.step_matrices([p for p in group["params"] if p.shape == shape], group, applied)
                 for parameter in group["params"]:
                     parameter.grad = None  # which AdamW passes over
-        super().step(closure)
+        super().step()
 
-    def step_matrices(self, matrices, group, apply):
-        """One step of matrices of the same shape, stacked. apply: 1, or 0 to change nothing."""
-        gradients = torch.stack([matrix.grad for matrix in matrices]).nan_to_num() * apply
-        averages = torch.stack([self.momentum(matrix) for matrix in matrices])
-        averages = averages.lerp(gradients, (1 - MOMENTUM) * apply)
+    def step_matrices(self, matrices, group, applied):
+        """One step of matrices of the same shape, stacked. applied: 1, or 0 to change nothing."""
+        gradients = torch.stack([matrix.grad for matrix in matrices]).nan_to_num() * applied
+        averages = torch.stack([self.momentum_of(matrix) for matrix in matrices])
+        averages = averages.lerp(gradients, (1 - MOMENTUM) * applied)
         updates = orthogonalize(gradients.lerp(averages, MOMENTUM), self.dtype)  # Nesterov's momentum
-        rate, size = group["lr"] * apply, SIZE * math.sqrt(max(matrices[0].shape))
+        rate, size = group["lr"] * applied, UPDATE_RMS * math.sqrt(max(matrices[0].shape))
         for matrix, average, update in zip(matrices, averages, updates, strict=True):
-            self.momentum(matrix).copy_(average)
+            self.momentum_of(matrix).copy_(average)
             matrix.mul_(1 - rate * group["weight_decay"]).sub_(update * (rate * size))
 
-    def momentum(self, matrix):
+    def momentum_of(self, matrix):
         """The average of a matrix's gradients, zeros at first."""
         state = self.state[matrix]
         if not state:
@@ -62,7 +64,7 @@ class Muon(torch.optim.AdamW):
         return state["momentum"]
 
     def __setstate__(self, state):
-        torch.optim.Optimizer.__setstate__(self, state)  # AdamW's wants its own state for every parameter
+        torch.optim.Optimizer.__setstate__(self, state)  # AdamW's looks for its `step` in the state of every parameter
 
 
 def orthogonalize(matrices, dtype):

@@ -2,12 +2,19 @@
 
 import contextlib
 import os
+import re
 import shutil
 
 from slm.errors import UserError
 from slm.files import lock_folder, make_folder
 
 PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")  # in the order of their renaming
+
+
+def check_name(name):
+    """Raise UserError where `name`, of a folder under data/, is no plain name."""
+    if not re.fullmatch(r"[\w][\w.-]*", name):
+        raise UserError(f"--name {name!r} must be a plain folder name: letters, digits, '.', '_' and '-'")
 
 
 @contextlib.contextmanager

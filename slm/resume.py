@@ -42,6 +42,9 @@ def read_options(arguments):
         inherited = {name: loaded["config"][name] for name in OPTIONS if name in names and name in loaded["config"]}
         config, set_by = merge_config((str(path), inherited), *layers)
     config.check()
+    was = loaded["config"].get("optimizer", "adamw") if config.init_from == "resume" else config.optimizer
+    if was != config.optimizer:
+        raise UserError(f"the run has {was}'s state, which {config.optimizer} cannot use: give --optimizer={was}")
     return config, set_by, loaded, path
 
 
@@ -90,11 +93,6 @@ def restore(loaded, config, state, optimizer, scaler, corpus):
 
     Another corpus has another validation split: `state.best` then starts afresh.
     """
-    was = loaded["config"].get("optimizer", "adamw")
-    if was != config.optimizer:
-        raise UserError(
-            f"the run has {was}'s state, which {config.optimizer} cannot use: resume it with --optimizer={was}"
-        )
     groups = optimizer.state_dict()["param_groups"]  # today's options, the earlier state
     optimizer.load_state_dict({"state": loaded["optimizer"], "param_groups": groups})
     if scaler.get_scale() > 1 and loaded["scaler"]["scale"] > 1:  # a run in float16 goes on in float16

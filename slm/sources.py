@@ -17,6 +17,7 @@ from slm.errors import UserError, first_line
 from slm.story_bytes import KIND_NAMES, kind_of
 from slm.tokenizer import ENDOFTEXT
 
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 SPLIT_SEED = 1234
 SPLITS = ("train", "validation")
 
@@ -153,7 +154,9 @@ def load_from_hub(dataset, config, streaming):
         if reason := cannot_write(error):
             from huggingface_hub.constants import HF_HOME
 
-            mend = "set HF_HOME to a folder with room" + ("" if streaming else ", or give --streaming")
+            mend = "set HF_HOME to a folder with room that you can write" + (
+                "" if streaming else ", or give --streaming"
+            )
             raise UserError(f"cannot keep {dataset} in the hub's cache {HF_HOME} ({reason}): {mend}") from error
         configs = []
         if isinstance(error, ValueError) and "config" in str(error).lower():
@@ -173,7 +176,7 @@ def load_from_hub(dataset, config, streaming):
 def cannot_write(error):
     """Why the disk takes no more, in the system's words, where that is behind `error`; None where it is not."""
     while error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+        full = isinstance(error, OSError) and error.errno in CANNOT_WRITE
         if full or os.strerror(errno.ENOSPC) in str(error):  # some of the client is not Python and has no errno
             return error.strerror if full else os.strerror(errno.ENOSPC)
         error = error.__cause__ or error.__context__

@@ -12,6 +12,7 @@ from conftest import ROOT, SMALL_RUN, assert_mistake, call, environment, start_c
 from experiments import generate
 from model import GPT, GPTConfig
 from slm.data import Corpus
+from slm.errors import UserError
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_corpus_of_a_run_is_trained_on(here, workshop):
     ]
     run = [option for option in SMALL_RUN if option != "--dataset=small"]
     assert call("train.py", *run, "--dataset=new").status == 0
-    assert_mistake(call("experiments/generate.py", *options), "data/new is whole already")
+    assert_mistake(call("experiments/generate.py", *options), "data/new has a tokenizer.tiktoken already")
 
 
 def test_a_run_that_was_killed_goes_on(here, workshop):
@@ -112,7 +113,55 @@ def test_a_run_that_was_killed_goes_on(here, workshop):
     assert json.loads((here / "data/new/meta.json").read_text())["seed"] == 1337
 
 
-@pytest.mark.parametrize("option", ["--tokens=0", "--tokens=inf", "--slots=1", "--seed=-1"])
+@pytest.mark.parametrize("name", ["train.bin", "val.bin"])
+def test_another_corpus_is_left_alone(here, workshop, name):
+    """A folder of nanoGPT's, without a meta.json."""
+    (here / "data/theirs").mkdir()
+    for file in {"train.bin", name}:
+        (here / "data/theirs" / file).write_bytes(b"theirs")
+    result = call("experiments/generate.py", "--out_dir", workshop.path / "out/small", "--name", "theirs")
+    assert_mistake(result, "data/theirs has a train.bin already", "--name")
+    assert (here / "data/theirs/train.bin").read_bytes() == b"theirs"
+    assert not (here / "data/theirs/.generated").exists()
+
+
+def test_a_command_that_generated_nothing_is_no_obstacle(here, workshop, monkeypatch):
+    """Memory is short, and the same command is given with fewer slots and another seed."""
+    command = ["experiments/generate.py", "--out_dir", workshop.path / "out/small", "--name", "new", "--tokens", 100]
+
+    def allocate(model, batch_size):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GPT, "new_kv_caches", allocate)
+        assert_mistake(call(*command), "out of memory: give fewer --slots than 4,096")
+    assert call(*command, "--slots", 2, "--seed", 2).status == 0
+
+
+def test_a_teacher_that_never_ends_a_story(tmp_path, monkeypatch):
+    monkeypatch.setattr(generate, "PATIENCE", 3)
+    coins = Coins(0)
+    coins.end_of_text = 7
+    with pytest.raises(UserError, match="no story ended within 768 tokens"):
+        generate.generate(coins, tmp_path, 1000)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_captured_steps_are_launched_ones(likeliest):
+    model = GPT(GPTConfig(vocab_size=64, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.0, init_std=0.3))
+    model = model.cuda().eval()
+    captured, launched = (generate.ContinuousBatch(model, 5, 3, torch.Generator("cuda")) for _ in range(2))
+    expected = []
+    for _ in range(generate.STEPS):
+        launched.step()
+        expected.append(launched.new.clone())
+    assert (next(captured.run()) == torch.stack(expected, 1).cpu().numpy()).mean() > 0.9  # a tie may go either way
+
+
+BAD = ["--tokens=0", "--tokens=inf", "--slots=1", "--seed=-1", "--name=../x", "--name=a/b", "--name="]
+
+
+@pytest.mark.parametrize("option", BAD)
 def test_mistakes(here, option):
     name, value = option.split("=")
     assert_mistake(call("experiments/generate.py", name, value), name)
