@@ -23,6 +23,6 @@ learning_rate = 1.2e-2
 min_lr = 1e-4
 beta2 = 0.99
 warmup_iters = 30
-max_iters = 600
+max_iters = 700
 
-eval_interval = 150
+eval_interval = 175

@@ -11,9 +11,7 @@ import torch
 
 MOMENTUM = 0.95
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # Jordan et al.: five steps bring singular values near 1, none exactly to 1
-UPDATE_RMS = (
-    0.2  # the root mean square of AdamW's updates, so that Muon takes AdamW's rates (arXiv 2502.16982, section 2.2)
-)
+UPDATE_RMS = 0.2  # AdamW's root mean square, so that Muon takes AdamW's rates (arXiv 2502.16982, section 2.2)
 
 
 class Muon(torch.optim.AdamW):

@@ -154,9 +154,7 @@ def load_from_hub(dataset, config, streaming):
         if reason := cannot_write(error):
             from huggingface_hub.constants import HF_HOME
 
-            mend = "set HF_HOME to a folder with room that you can write" + (
-                "" if streaming else ", or give --streaming"
-            )
+            mend = "set HF_HOME to a writable folder with room" + ("" if streaming else ", or give --streaming")
             raise UserError(f"cannot keep {dataset} in the hub's cache {HF_HOME} ({reason}): {mend}") from error
         configs = []
         if isinstance(error, ValueError) and "config" in str(error).lower():
