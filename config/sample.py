@@ -1,9 +1,9 @@
-"""The sample on a laptop: no GPU, no network, three minutes of training on two CPU cores.
+"""The sample on a laptop: no GPU, no network, four minutes of training on two CPU cores.
 
     python prepare.py --dataset sample && python train.py config/sample.py
 
 The model is small because a CPU is slow. Narrow models learn sooner with larger initial weights than GPT-2's. The
-context holds a whole story, so the model can look up who the story is about. Muon needs two thirds of AdamW's tokens
+context holds a whole story, so the model can look up who the story is about. Muon needs fewer tokens than AdamW
 here, see docs/recipes.md.
 """
 

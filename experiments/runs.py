@@ -33,8 +33,8 @@ PANEL_TITLES = {
     "8k": "many passes over a hundredth of TinyStories, vocabulary 8,192",
     "50k": "many passes, GPT-2's vocabulary of 50,257",
     "once": "a pass and a half over the hundredth, vocabulary 8,192",
-    "sample": "the model of config/sample.py, half of its tokens, one CPU core",
-    "laptop": "the same model and as many tokens of the hundredth, vocabulary 8,192",
+    "sample": "the sample: the small model of config/sample.py, one CPU core",
+    "laptop": "the same model on the hundredth, vocabulary 8,192, one CPU core",
 }
 # options that the table does not list: the seed has its column, and the others change nothing that is learned
 NOT_LISTED = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
