@@ -29,7 +29,7 @@ from slm.encode import encode_split, has_gigatoken
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser
-from slm.prepared_folder import PREPARED_FILES, check_name, partial_folder, replace_files
+from slm.prepared_folder import PREPARED_FILES, check_name, finish_folder, partial_folder
 from slm.story_bytes import split_name
 
 SAMPLE_VOCAB_SIZE = 2048
@@ -114,13 +114,10 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False):
             encoding = tokenizer.gpt2()
         elif encoding is None:
             print(f"vocabulary: training {recipe['vocab_size']:,} tokens on the stories", flush=True)
-            bar = {"total": splits["train"].rows, "unit": " stories", "unit_scale": True, "disable": None}
-            stories = tqdm(splits["train"], "vocabulary: reading", **bar)
-            encoding = tokenizer.train_bpe(stories, recipe["vocab_size"])
+            train, units = splits["train"], {"unit": " stories", "unit_scale": True}
+            bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, **units)
+            encoding = tokenizer.train_bpe(bar, recipe["vocab_size"])
             packages.append("tokenizers")
-        tokenizer_text = tokenizer.to_text(encoding)
-        with atomic_write(partial / "tokenizer.tiktoken") as file:
-            file.write(tokenizer_text.encode())
 
         # the tokens
         counts = {}
@@ -138,16 +135,9 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False):
             "empty_rows": sum(split.empty for split in source.splits.values()),
             "marked_stories": sum(split.marked for split in source.splits.values()),
             "repeated_stories": repeated,
-            "dtype": "uint16",
-            "end_of_text": encoding.eot_token,
-            "tokenizer": "tokenizer.tiktoken",
-            "tokenizer_sha256": tokenizer.sha256(tokenizer_text),
             "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         }
-        with atomic_write(partial / "meta.json") as file:
-            file.write(json.dumps(meta, indent=2).encode())
-        replace_files(partial, folder)
-    return meta
+        return finish_folder(partial, folder, encoding, meta)
 
 
 def prepared_already(folder, recipe):

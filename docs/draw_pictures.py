@@ -21,10 +21,11 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.patches import Rectangle, Wedge
 
+from experiments.runs import save
 from slm.config import TrainConfig, parse_command_line
 from slm.data import TrainBatches
 from slm.errors import run_script
-from slm.files import ROOT, atomic_write
+from slm.files import ROOT
 
 PICTURES = ROOT / "docs" / "pictures"
 STORIES = ["Tom had a kite .", "The sun was hot .", "Mia saw a frog . It sang .", "A dog ran ."]
@@ -32,12 +33,6 @@ END = "■"
 COLOURS = ["#cfe3f7", "#fde2c4", "#d8efd3", "#ecd9f2"]
 BOX = 1.2  # the width of a token's box
 BATCH_OPTIONS = SimpleNamespace(block_size=4, sequences_per_step=3, seed=1)
-
-
-def save(figure, path):
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=120, format="png")
-    pyplot.close(figure)
 
 
 # -- stories, ring, windows, steps ------------------------------------------------------------------------------------

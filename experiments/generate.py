@@ -11,7 +11,6 @@ run that stops keeps its whole stories; the same command goes on from them, with
 """
 
 import contextlib
-import itertools
 import json
 import os
 import shutil
@@ -27,7 +26,7 @@ from slm.data import count_tokens
 from slm.errors import UserError, run_script
 from slm.files import atomic_write, lock_folder, make_folder
 from slm.options import OptionParser
-from slm.prepared_folder import PREPARED_FILES, check_name, replace_files
+from slm.prepared_folder import PREPARED_FILES, check_name, finish_folder
 
 STEPS = 256  # between two copies to the CPU
 VALIDATION_SLOTS = 64  # one slot of so many, and at least one, writes the validation split
@@ -72,7 +71,7 @@ class ContinuousBatch:
         position.masked_fill_(ends | is_full, -1)
 
     def run(self):
-        """Yield the tokens of STEPS steps for ever: (slots, STEPS) int arrays, -1 where a row read."""
+        """Yield tokens without end: a (slots, STEPS) int array a time, -1 where a row reads."""
         tokens = torch.empty(STEPS, *self.new.shape, dtype=torch.int32, device=self.new.device)
         step = self.step
         while True:
@@ -108,38 +107,36 @@ class SlotWriter:
 
 
 def keep_whole_stories(path, end_of_text):
-    """Cut what follows the last end-of-text from a token file, which need not exist; returns the tokens that remain."""
+    """Cut what follows the last end-of-text from a token file, which need not exist."""
     path.touch()
-    tokens = np.fromfile(path, np.uint16)
-    ends = np.flatnonzero(tokens == end_of_text)
-    count = int(ends[-1]) + 1 if len(ends) else 0
-    os.truncate(path, 2 * count)
-    return count
+    ends = np.flatnonzero(np.fromfile(path, np.uint16) == end_of_text)
+    os.truncate(path, 2 * (int(ends[-1]) + 1) if len(ends) else 0)
 
 
-def generate(batch, folder, wanted):
-    """Add stories to folder/train.bin until it has `wanted` tokens, and to validation.bin beside it."""
-    paths = {split: folder / f"{split}.bin" for split in ("train", "validation")}
-    done = {split: keep_whole_stories(path, batch.end_of_text) for split, path in paths.items()}
-    if done["train"]:
-        print(f"{folder} has {done['train']:,} tokens of an earlier run: going on from there")
+def generate(batch, paths, wanted):
+    """Add stories to the token files, {split: path}, until the train split has `wanted` tokens."""
+    for path in paths.values():
+        keep_whole_stories(path, batch.end_of_text)
+    done = paths["train"].stat().st_size // 2
+    if done:
+        print(f"{paths['train']} has {done:,} tokens of an earlier run: going on from there")
     with contextlib.ExitStack() as stack:
         files = {split: stack.enter_context(open(path, "ab")) for split, path in paths.items()}
-        writer, runs = SlotWriter(files, len(batch.new), batch.end_of_text), batch.run()
-        bar = tqdm(total=wanted, initial=done["train"], unit=" tokens", unit_scale=True, disable=None)
+        bar = tqdm(total=wanted, initial=done, unit=" tokens", unit_scale=True, disable=None)
         stack.enter_context(bar)
-        for number in itertools.count():
+        writer = SlotWriter(files, len(batch.new), batch.end_of_text)
+        for number, tokens in enumerate(batch.run(), 1):
+            writer.write(tokens, last=done >= wanted)
+            for file in files.values():
+                file.flush()
+            before, done = done, paths["train"].stat().st_size // 2
+            bar.update(done - before)
             if all(begun is None for begun in writer.begun):
                 break
             if number == PATIENCE and not any(path.stat().st_size for path in paths.values()):
                 raise UserError(
                     f"no story ended within {PATIENCE * STEPS:,} tokens: was the teacher trained on stories?"
                 )
-            writer.write(next(runs), last=done["train"] >= wanted)
-            for file in files.values():
-                file.flush()
-            before, done["train"] = done["train"], paths["train"].stat().st_size // 2
-            bar.update(done["train"] - before)
         for file in files.values():
             os.fsync(file.fileno())
 
@@ -183,26 +180,6 @@ def open_folder(folder, recipe):
     return partial, lock
 
 
-def finish_folder(partial, recipe, encoding):
-    """Write tokenizer and meta.json, and give the files their final names; returns the contents of meta.json."""
-    text = tokenizer.to_text(encoding)
-    with atomic_write(partial / "tokenizer.tiktoken") as file:
-        file.write(text.encode())
-    meta = recipe | {
-        "splits": {split: count_tokens(partial / f"{split}.bin", encoding) for split in ("train", "validation")},
-        "vocab_size": encoding.n_vocab,
-        "dtype": "uint16",
-        "end_of_text": encoding.eot_token,
-        "tokenizer": "tokenizer.tiktoken",
-        "tokenizer_sha256": tokenizer.sha256(text),
-    }
-    with atomic_write(partial / "meta.json") as file:
-        file.write(json.dumps(meta, indent=2).encode())
-    replace_files(partial, partial.parent)
-    shutil.rmtree(partial)
-    return meta
-
-
 def main():
     options = read_options()
     path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
@@ -216,18 +193,22 @@ def main():
     recipe = {"source": f"generated by {path}", "teacher": teacher, "seed": options.seed}
     folder = Path("data") / options.name
     partial, lock = open_folder(folder, recipe)
+    paths = {split: partial / f"{split}.bin" for split in ("train", "validation")}
     seed = options.seed + sum(path.stat().st_size for path in partial.glob("*.bin"))  # another one after a stop
     try:
         batch = ContinuousBatch(model, options.slots, encoding.eot_token, torch.Generator(device).manual_seed(seed))
-        generate(batch, partial, int(options.tokens))
+        generate(batch, paths, int(options.tokens))
     except OSError as error:
         raise UserError(f"cannot write into {partial}: {error.strerror or error}") from error
     except RuntimeError as error:
         if devices.is_out_of_memory(error):
             raise UserError(f"out of memory: give fewer --slots than {options.slots:,}") from error
         raise
-    meta = finish_folder(partial, recipe | {"slots": options.slots}, encoding)
-    for split, counts in meta["splits"].items():
+    splits = count_tokens(paths, encoding)
+    meta = recipe | {"slots": options.slots, "splits": splits, "vocab_size": encoding.n_vocab}
+    finish_folder(partial, folder, encoding, meta)
+    shutil.rmtree(partial)
+    for split, counts in splits.items():
         print(f"{folder}/{split}.bin: {counts['stories']:,} stories, {counts['tokens']:,} tokens")
     if lock:
         lock.close()

@@ -115,8 +115,12 @@ def add(path, fields, row):
 
 
 def save(figure, path):
+    """Write a pyplot figure as a PNG, and close it."""
+    from matplotlib import pyplot
+
     with atomic_write(path) as file:
         figure.savefig(file, dpi=120, format="png")
+    pyplot.close(figure)
 
 
 def draw(rows):
@@ -142,7 +146,6 @@ def draw(rows):
     all_axes[-1, 0].set_xlabel("bits per byte of validation text (in brackets: seconds of training)")
     figure.tight_layout()
     save(figure, PLOT)
-    pyplot.close(figure)
 
 
 def main():

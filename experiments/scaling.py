@@ -143,7 +143,6 @@ def draw(recipes):
         axes.legend()
     figure.tight_layout()
     save(figure, PLOT)
-    pyplot.close(figure)
 
 
 def read_processes(text, device):

@@ -119,21 +119,27 @@ def is_from_another_program(folder):
     return "train.bin" in there and bool(there & {"val.bin", "validation.bin"}) and not there & ours
 
 
-def count_tokens(path, encoding):
-    """What meta.json says of a token file: its stories, tokens, and bytes of text. Raises UserError for other ids."""
+def count_tokens(paths, encoding):
+    """{split: its stories, tokens and bytes of text}, as in meta.json. paths: {split: its token file}.
+
+    Raises UserError where a file has other ids than those of `encoding`.
+    """
     lengths = np.array([len(encoding.decode_single_token_bytes(i)) for i in range(encoding.n_vocab)])
     lengths[encoding.eot_token] = 0
-    size = path.stat().st_size
-    tokens = np.memmap(path, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
-    parts = np.array_split(tokens, 1 + len(tokens) // 2**24)  # which bounds the memory
-    counts = sum(np.bincount(part, minlength=2**16) for part in parts)  # of each id
-    if not len(tokens) or counts[encoding.n_vocab :].any():
-        raise UserError(f"{path} is no flat array of uint16 ids below {encoding.n_vocab:,}: prepare the text again")
-    return {
-        "stories": int(counts[encoding.eot_token]),
-        "tokens": len(tokens),
-        "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
-    }
+    splits = {}
+    for split, path in paths.items():
+        size = path.stat().st_size
+        tokens = np.memmap(path, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
+        parts = np.array_split(tokens, 1 + len(tokens) // 2**24)  # which bounds the memory
+        counts = sum(np.bincount(part, minlength=2**16) for part in parts)  # of each id
+        if not len(tokens) or counts[encoding.n_vocab :].any():
+            raise UserError(f"{path} is no flat array of uint16 ids below {encoding.n_vocab:,}: prepare the text again")
+        splits[split] = {
+            "stories": int(counts[encoding.eot_token]),
+            "tokens": len(tokens),
+            "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
+        }
+    return splits
 
 
 def describe_gpt2_tokens(folder):
@@ -143,14 +149,14 @@ def describe_gpt2_tokens(folder):
     """
     if (folder / "meta.pkl").exists():
         raise UserError(f"{folder}/meta.pkl says that the tokens are characters: only GPT-2's tokens can be used")
-    encoding, splits = tokenizer.gpt2(), {}
+    encoding, paths = tokenizer.gpt2(), {}
     for split, name in (("train", "train.bin"), ("validation", "validation.bin"), ("validation", "val.bin")):
-        if (folder / name).exists() and split not in splits:
-            splits[split] = count_tokens(folder / name, encoding)
+        if (folder / name).exists():
+            paths.setdefault(split, folder / name)
     text = tokenizer.to_text(encoding)
     return {
         "source": OTHER_PROGRAM,
-        "splits": splits,
+        "splits": count_tokens(paths, encoding),
         "vocab_size": encoding.n_vocab,
         "dtype": "uint16",
         "end_of_text": encoding.eot_token,

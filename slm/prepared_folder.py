@@ -1,12 +1,14 @@
 """How prepare.py writes data/NAME: one process at a time, whole files only, and never across file systems."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
 
+from slm import tokenizer
 from slm.errors import UserError
-from slm.files import lock_folder, make_folder
+from slm.files import atomic_write, lock_folder, make_folder
 
 PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")  # in the order of their renaming
 
@@ -39,6 +41,26 @@ def partial_folder(folder):
                 folder.rmdir()
         if lock:
             lock.close()
+
+
+def finish_folder(partial, folder, encoding, meta):
+    """Write the tokenizer and meta.json beside the token files in `partial`, and give all their names in `folder`.
+
+    meta: what meta.json says besides the tokenizer. Returns the contents of meta.json.
+    """
+    text = tokenizer.to_text(encoding)
+    with atomic_write(partial / "tokenizer.tiktoken") as file:
+        file.write(text.encode())
+    meta = meta | {
+        "dtype": "uint16",
+        "end_of_text": encoding.eot_token,
+        "tokenizer": "tokenizer.tiktoken",
+        "tokenizer_sha256": tokenizer.sha256(text),
+    }
+    with atomic_write(partial / "meta.json") as file:
+        file.write(json.dumps(meta, indent=2).encode())
+    replace_files(partial, folder)
+    return meta
 
 
 def replace_files(partial, folder):

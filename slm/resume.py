@@ -42,9 +42,10 @@ def read_options(arguments):
         inherited = {name: loaded["config"][name] for name in OPTIONS if name in names and name in loaded["config"]}
         config, set_by = merge_config((str(path), inherited), *layers)
     config.check()
-    was = loaded["config"].get("optimizer", "adamw") if config.init_from == "resume" else config.optimizer
-    if was != config.optimizer:
-        raise UserError(f"the run has {was}'s state, which {config.optimizer} cannot use: give --optimizer={was}")
+    if config.init_from == "resume" and not config.eval_only:
+        was = loaded["config"].get("optimizer", "adamw")
+        if was != config.optimizer:
+            raise UserError(f"the run has {was}'s state, which {config.optimizer} cannot use: give --optimizer={was}")
     return config, set_by, loaded, path
 
 

@@ -54,12 +54,16 @@ class Coins:
             yield self.random.choice([1, 2, 9, -1], (64, 256), p=[0.4, 0.48, 0.02, 0.1])
 
 
+def paths_in(folder):
+    return {split: folder / f"{split}.bin" for split in ("train", "validation")}
+
+
 def test_stories_are_neither_cut_nor_chosen_by_their_length(tmp_path):
     """The mean length is that of the coins: leaving out what is unfinished at the end would make it shorter."""
     lengths = []
     for seed in range(40):
         (tmp_path / str(seed)).mkdir()
-        generate.generate(Coins(seed), tmp_path / str(seed), 12_000)
+        generate.generate(Coins(seed), paths_in(tmp_path / str(seed)), 12_000)
         tokens = np.fromfile(tmp_path / str(seed) / "train.bin", np.uint16)
         assert len(tokens) >= 12_000 and tokens[-1] == 9 and set(tokens) == {1, 2, 9}
         lengths.append(np.diff(np.flatnonzero(tokens == 9), prepend=-1))
@@ -143,7 +147,7 @@ def test_a_teacher_that_never_ends_a_story(tmp_path, monkeypatch):
     coins = Coins(0)
     coins.end_of_text = 7
     with pytest.raises(UserError, match="no story ended within 768 tokens"):
-        generate.generate(coins, tmp_path, 1000)
+        generate.generate(coins, paths_in(tmp_path), 1000)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

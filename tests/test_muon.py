@@ -140,6 +140,8 @@ def test_a_run_of_another_optimizer_is_refused(here):
     before = (here / "out/small/last.pt").read_bytes()
     result = call("train.py", *SMALL_RUN, "--optimizer=muon", "--max_iters=20", "--init_from=resume")
     assert_mistake(result, "adamw", "--optimizer=adamw")
+    evaluation = call("train.py", *SMALL_RUN, "--optimizer=muon", "--init_from=resume", "--eval_only")
+    assert evaluation.status == 0, "an evaluation needs no optimizer"
     assert (here / "out/small/last.pt").read_bytes() == before
     assert_mistake(call("train.py", *SMALL_RUN, "--optimizer=sgd"), "sgd", "adamw or muon")
 
