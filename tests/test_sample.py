@@ -263,6 +263,7 @@ def test_mistakes(at_run, mistake):
 
 def test_no_run_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)  # the repository may have runs by now
     assert_mistake(call("sample.py"), "no checkpoint", "python train.py")
 
 

@@ -18,6 +18,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals to a pr
 @pytest.fixture(autouse=True)
 def handlers_stay():
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    for number in SIGNALS:
+        if before[number] == signal.SIG_IGN:  # `nohup pytest` ignores SIGHUP
+            signal.signal(number, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
