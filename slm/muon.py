@@ -37,22 +37,28 @@ class Muon(torch.optim.AdamW):
         applied = 1.0 if skipped is None else 1.0 - skipped
         for group in self.param_groups:
             if group.get("muon"):
-                for shape in sorted({parameter.shape for parameter in group["params"]}):
-                    self.step_matrices([p for p in group["params"] if p.shape == shape], group, applied)
+                by_shape = {}
+                for parameter in group["params"]:
+                    parts = 3 if parameter.size(0) == 3 * parameter.size(1) else 1  # c_attn's: queries, keys, values
+                    tensors = (parameter, parameter.grad, self.momentum_of(parameter))
+                    for views in zip(*(wide_matrices(tensor, parts) for tensor in tensors), strict=True):
+                        by_shape.setdefault(views[0].shape, []).append(views)
+                for views in by_shape.values():
+                    self.step_matrices(*zip(*views, strict=True), group, applied)
                 for parameter in group["params"]:
                     parameter.grad = None  # which AdamW passes over
         super().step()
 
-    def step_matrices(self, matrices, group, applied):
+    def step_matrices(self, matrices, gradients, averages, group, applied):
         """One step of matrices of the same shape, stacked. applied: 1, or 0 to change nothing."""
-        gradients = torch.stack([matrix.grad for matrix in matrices]).nan_to_num() * applied
-        averages = torch.stack([self.momentum_of(matrix) for matrix in matrices])
-        averages = averages.lerp(gradients, (1 - MOMENTUM) * applied)
-        updates = orthogonalize(gradients.lerp(averages, MOMENTUM), self.dtype)  # Nesterov's momentum
+        gradients = torch.stack(gradients).nan_to_num() * applied
+        new_averages = torch.stack(averages).lerp(gradients, (1 - MOMENTUM) * applied)
+        updates = orthogonalize(gradients.lerp(new_averages, MOMENTUM), self.dtype)  # Nesterov's momentum
         rate, size = group["lr"] * applied, UPDATE_RMS * math.sqrt(max(matrices[0].shape))
-        for matrix, average, update in zip(matrices, averages, updates, strict=True):
-            self.momentum_of(matrix).copy_(average)
-            matrix.mul_(1 - rate * group["weight_decay"]).sub_(update * (rate * size))
+        updates, kept = updates * (rate * size), 1 - rate * group["weight_decay"]
+        for matrix, average, new_average, update in zip(matrices, averages, new_averages, updates, strict=True):
+            average.copy_(new_average)
+            matrix.mul_(kept).sub_(update)
 
     def momentum_of(self, matrix):
         """The average of a matrix's gradients, zeros at first."""
@@ -65,12 +71,19 @@ class Muon(torch.optim.AdamW):
         torch.optim.Optimizer.__setstate__(self, state)  # AdamW's looks for its `step` in the state of every parameter
 
 
+def wide_matrices(tensor, parts):
+    """The `parts` matrices below each other in a tensor (rows, columns), each turned so that it is not tall: views."""
+    return [part.mT if part.size(0) > part.size(1) else part for part in tensor.chunk(parts)]
+
+
 def orthogonalize(matrices, dtype):
-    """U V^T, roughly, of each matrix U S V^T: (N, rows, columns). Singular values become 0.7 to 1.2, tiny ones less."""
+    """U V^T, roughly, of each matrix U S V^T: (N, rows, columns), rows <= columns for speed.
+
+    Singular values become 0.7 to 1.2, tiny ones less.
+    """
     a, b, c = NEWTON_SCHULZ
-    x = matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)
-    x = (x.mT if x.size(1) > x.size(2) else x).to(dtype)  # the smaller product
+    x = (matrices / matrices.norm(dim=(1, 2), keepdim=True).clamp_min(1e-7)).to(dtype)
     for _ in range(5):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
-    return (x.mT if matrices.size(1) > matrices.size(2) else x).to(matrices.dtype)
+    return x.to(matrices.dtype)
