@@ -5,7 +5,7 @@
 
 It trains on 2.8 G tokens of 202 MFLOP each. At 40 % of a GPU's peak, an estimate, that is 15 hours of an RTX 3060, 2.5
 of an RTX 4090, half an hour of an H100. Nobody has run it yet. The values are those of config/tinystories_8k.py with
-two changes: twice the batch for four times the tokens, and a lower learning rate for a wider model, 2e-3 x 384 / 512.
+two changes: twice the batch for four times the tokens, and a lower learning rate for a wider model, 4e-3 x 384 / 512.
 """
 
 dataset = "tinystories_8k"
@@ -22,11 +22,12 @@ dropout = 0.0
 batch_size = 32
 gradient_accumulation_steps = 8
 
-learning_rate = 1.5e-3
+optimizer = "muon"
+learning_rate = 3e-3
 min_lr = 0.0
 warmup_iters = 500
 max_iters = 21600
 weight_decay = 0.1
-beta2 = 0.95
+beta2 = 0.99
 
 eval_interval = 900

@@ -23,11 +23,12 @@ dropout = 0.0
 batch_size = 32
 gradient_accumulation_steps = 4
 
-learning_rate = 2e-3
+optimizer = "muon"
+learning_rate = 4e-3
 min_lr = 0.0
 warmup_iters = 300
 max_iters = 6000
 weight_decay = 0.1
-beta2 = 0.95
+beta2 = 0.99
 
 eval_interval = 500

@@ -33,6 +33,8 @@ PANEL_TITLES = {
     "8k": "many passes over a hundredth of TinyStories, vocabulary 8,192",
     "50k": "many passes, GPT-2's vocabulary of 50,257",
     "once": "a pass and a half over the hundredth, vocabulary 8,192",
+    "generated": "a pass and a half over 60 M generated tokens, vocabulary 8,192",
+    "200M": "a pass over 200 M generated tokens, vocabulary 8,192",
     "sample": "the sample: the small model of config/sample.py, one CPU core",
     "laptop": "the same model on the hundredth, vocabulary 8,192, one CPU core",
 }
