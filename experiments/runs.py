@@ -137,7 +137,7 @@ def draw(rows):
         panels.setdefault(row["what"].split()[0], []).append(row)
     counts = [len({row["what"] for row in panel}) for panel in panels.values()]
     figure, all_axes = pyplot.subplots(
-        len(panels), squeeze=False, figsize=(9, 2 + 0.28 * sum(counts)), height_ratios=[1 + count for count in counts]
+        len(panels), squeeze=False, figsize=(12, 2 + 0.28 * sum(counts)), height_ratios=[1 + count for count in counts]
     )
     for axes, (word, panel) in zip(all_axes[:, 0], panels.items(), strict=True):
         labels = {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in panel}  # seeds share one
