@@ -17,6 +17,7 @@ UPDATE_RMS = 0.2  # AdamW's root mean square, so that Muon takes AdamW's rates (
 class Muon(torch.optim.AdamW):
     """Muon for the matrices of the module `blocks`, AdamW for the other parameters of `groups`.
 
+    Queries, keys and values share c_attn's weight and are three matrices, each orthogonalized alone (Jordan et al.).
     dtype: of Muon's matrix products. options: AdamW's. Like AdamW's fused step it never waits for the device, so that
     it can be captured: the rate may be a tensor, and where a GradScaler found a gradient that is not finite, a factor 0
     skips the step.

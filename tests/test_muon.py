@@ -25,12 +25,13 @@ def configure(model):
     return train.configure_optimizer(model, config, CPU), config
 
 
-@pytest.mark.parametrize("shape", [(1, 32, 32), (2, 32, 128)], ids=["square", "wide"])
+@pytest.mark.parametrize("shape", [(3, 96, 32), (1, 32, 32), (2, 32, 128)], ids=["tall", "square", "wide"])
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
 def test_orthogonal(shape, scale):
     """The singular vectors stay, the singular values come near 1, whatever the size of the gradient."""
+    rank = min(shape[1:])
     u, _, vh = torch.linalg.svd(torch.randn(shape, generator=RANDOM), full_matrices=False)
-    values = torch.linspace(0.1, 1, shape[1]) * scale
+    values = torch.linspace(0.1, 1, rank) * scale
     turned = u.mT @ orthogonalize(u * values @ vh, torch.float32) @ vh.mT
     near_one = turned.diagonal(dim1=1, dim2=2)
     assert near_one.min() > 0.6 and near_one.max() < 1.25
@@ -48,16 +49,15 @@ def test_steps_are_those_of_pytorchs_muon():
     PyTorch's is given queries, keys and values as the three matrices that they are.
     """
     ours, plain = small_model(), small_model()
-    blocks, others, pieces = [], [], []
+    others, pieces = [], []
     for whole in plain.parameters():
         if whole.dim() != 2 or all(whole is not block for block in plain.transformer.h.parameters()):
             others.append(whole)
             continue
         parts = whole.detach().chunk(3 if len(whole) == 3 * whole.size(1) else 1)
         pieces += [(whole, number, torch.nn.Parameter(part)) for number, part in enumerate(parts)]
-        blocks += [piece for *_, piece in pieces[-len(parts) :]]
     optimizers = [
-        torch.optim.Muon(blocks, lr=0.02, weight_decay=0.3, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.Muon([piece for *_, piece in pieces], lr=0.02, weight_decay=0.3, adjust_lr_fn="match_rms_adamw"),
         torch.optim.AdamW(others, lr=0.02, weight_decay=0.3),
     ]
     groups = [{"params": list(ours.parameters()), "weight_decay": 0.3}]
