@@ -5,7 +5,8 @@
 
 It trains on 2.8 G tokens of 202 MFLOP each. At 40 % of a GPU's peak, an estimate, that is 15 hours of an RTX 3060, 2.5
 of an RTX 4090, half an hour of an H100. Nobody has run it yet. The values are those of config/tinystories_8k.py with
-two changes: twice the batch for four times the tokens, and a lower learning rate for a wider model, 4e-3 x 384 / 512.
+three changes: twice the batch and a longer warm-up for four times the tokens, and a lower learning rate for a wider
+model, 4e-3 x 384 / 512.
 """
 
 dataset = "tinystories_8k"
