@@ -10,7 +10,7 @@ capital inside a sentence), to the end. The real stories are the other column:
     tokens                their median length
     distinct 4-grams      share of different ones among all 4-grams of words: low where stories repeat themselves
     copied 13-grams       share of 13-grams of tokens that the train split contains, without the given opening
-    longest copy          tokens of the longest run that the train split contains
+    longest copy          tokens of the longest run that the train split contains, 0 where it is below 13
     the name comes back   share of stories that mention the name in the opening again
 
 A model that copied its corpus would have 100 % of copied 13-grams.
@@ -28,7 +28,10 @@ from slm.data import Corpus
 from slm.errors import UserError, run_script
 from slm.options import OptionParser, add_sampling_options, sampling_arguments
 
-CHUNK = 2**22  # tokens of the train split in one look-up
+COPY = 13  # tokens of a run that counts as copied
+CHUNK = 2**18  # tokens of the train split in one look-up: they stay in a CPU's cache
+FIRST_BITS = 24  # of a hash, for the first look
+TOKEN_FACTOR, PLACE_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
 BATCH = 64  # stories generated at once
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 
@@ -36,40 +39,50 @@ NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 def hashes(ids, n):
     """A 64-bit hash of each n-gram of ids (N,): (N - n + 1,) uint64, built from those of half its length."""
     if n == 1:
-        return (ids.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        return (ids.astype(np.uint64) + np.uint64(1)) * TOKEN_FACTOR
     half = hashes(ids, n // 2)
-    both = half[: len(half) - n // 2] * np.uint64(pow(0xD1342543DE82EF95, n // 2, 2**64)) + half[n // 2 :]
+    both = half[: len(half) - n // 2] * np.uint64(pow(int(PLACE_FACTOR), n // 2, 2**64)) + half[n // 2 :]
     if n % 2 == 0:
         return both
-    last = hashes(ids[n - 1 :], 1)
-    return both[: len(last)] * np.uint64(0xD1342543DE82EF95) + last
+    return longer(both[: len(ids) - n + 1], ids[n - 1 :])
 
 
-def copied(stories, path, n):
-    """For each story (a list of ids) whether the token file at `path` has each of its n-grams: bool arrays."""
-    grams = [hashes(np.array(story), n) if len(story) >= n else np.empty(0, np.uint64) for story in stories]
-    wanted = np.unique(np.concatenate(grams))
-    if not len(wanted):
-        return [gram.astype(bool) for gram in grams]
-    found = np.zeros(len(wanted), bool)
-    tokens = np.memmap(path, np.uint16, "r")
-    for first in range(0, len(tokens), CHUNK):
-        there = hashes(tokens[first : first + CHUNK + n - 1], n) if len(tokens) - first >= n else wanted[:0]
-        places = np.searchsorted(wanted, there).clip(max=len(wanted) - 1)
-        found[places[wanted[places] == there]] = True
-    return [found[np.searchsorted(wanted, gram)] for gram in grams]
+def longer(grams, ids):
+    """The hashes of n-grams (N,) that a token each, ids (N,), makes longer."""
+    return grams * PLACE_FACTOR + hashes(ids, 1)
 
 
-def longest_copy(stories, path):
-    """The length in tokens of the longest run of a story that the token file at `path` contains."""
-    low, high = 0, max(map(len, stories), default=0)
-    while low < high:  # a file that contains a run contains its parts
-        middle = (low + high + 1) // 2
-        if any(gram.any() for gram in copied(stories, path, middle)):
-            low = middle
-        else:
-            high = middle - 1
-    return low
+def grams_of(stories, n):
+    """The hashes of all n-grams of the stories, sorted."""
+    return np.unique(np.concatenate([np.empty(0, np.uint64)] + [hashes(s, n) for s in stories if len(s) >= n]))
+
+
+def find_copies(stories, tokens, n):
+    """(places, grams): where `tokens` (N,) has an n-gram of the stories, arrays of ids, and the hash of that n-gram."""
+    wanted, shift = grams_of(stories, n), np.uint64(64 - FIRST_BITS)
+    likely = np.zeros(2**FIRST_BITS, bool)  # rules out most others at one look
+    likely[wanted >> shift] = True
+    places, grams = [np.empty(0, np.int64)], [wanted[:0]]
+    for first in range(0, len(tokens) - n + 1, CHUNK):
+        there = hashes(tokens[first : first + CHUNK + n - 1], n)
+        found = np.flatnonzero(likely[there >> shift])
+        found = found[np.isin(there[found], wanted)]
+        places.append(first + found)
+        grams.append(there[found])
+    return np.concatenate(places), np.concatenate(grams)
+
+
+def longest_copy(stories, tokens, places, grams, n):
+    """The length of the longest run of a story that `tokens` has, 0 where it is below n; the others: of find_copies."""
+    length = 0
+    while True:
+        is_copy = np.isin(grams, grams_of(stories, n))
+        if not is_copy.any():
+            return length
+        length, n = n, n + 1
+        is_copy &= places + n <= len(tokens)
+        places, grams = places[is_copy], grams[is_copy]
+        grams = longer(grams, tokens[places + n - 1])
 
 
 def opening(text):
@@ -78,18 +91,23 @@ def opening(text):
     return (text[: name.end()], name.group()) if name and name.start() < 200 else None
 
 
-def figures(openings, endings, generated, path):
-    """The rows of the report; openings: (text, name), endings: the text after it and whether it ended by itself."""
+def figures(openings, endings, stories, tokens, places, grams):
+    """The rows of the report.
+
+    openings: (text, name). endings: the text after it and whether it ended by itself. stories: its ids, an array each.
+    tokens: the train split; places, grams: of find_copies.
+    """
     texts = [ending for ending, _ in endings]
-    grams = [tuple(words[i : i + 4]) for words in (text.split() for text in texts) for i in range(len(words) - 3)]
-    there = np.concatenate(copied(generated, path, 13))
+    fours = [tuple(words[i : i + 4]) for words in (text.split() for text in texts) for i in range(len(words) - 3)]
+    of_stories = np.concatenate([hashes(story, COPY) for story in stories if len(story) >= COPY] or [grams[:0]])
+    copied = np.isin(of_stories, grams)
     back = [bool(re.search(rf"\b{name}\b", text)) for (_, name), text in zip(openings, texts, strict=True)]
     return {
         "end by themselves": f"{statistics.mean(ended for _, ended in endings):.0%}",
-        "tokens": f"{statistics.median(map(len, generated)):.0f}",
-        "distinct 4-grams": f"{len(set(grams)) / max(1, len(grams)):.1%}",
-        "copied 13-grams": f"{there.mean() if len(there) else 0:.1%}",
-        "longest copy": f"{longest_copy(generated, path)}",
+        "tokens": f"{statistics.median(map(len, stories)):.0f}",
+        "distinct 4-grams": f"{len(set(fours)) / max(1, len(fours)):.1%}",
+        "copied 13-grams": f"{copied.mean() if len(copied) else 0:.1%}",
+        "longest copy": f"{longest_copy(stories, tokens, places, grams, COPY)}",
         "the name comes back": f"{statistics.mean(back):.0%}",
     }
 
@@ -128,10 +146,13 @@ def main():
         )
     endings = [(encoding.decode(story), len(story) < options.max_new_tokens) for story in generated]
     real_endings = [(text[len(start) :], True) for text, (start, _) in chosen]
-    real_generated = [encoding.encode_ordinary(ending) for ending, _ in real_endings]
 
-    rows = figures(openings, endings, generated, corpus.path("train"))
-    real_rows = figures(openings, real_endings, real_generated, corpus.path("train"))
+    generated = [np.array(story, np.int64) for story in generated]
+    real = [np.array(encoding.encode_ordinary(ending), np.int64) for ending, _ in real_endings]
+    tokens = np.memmap(corpus.path("train"), np.uint16, "r")
+    found = find_copies([*generated, *real], tokens, COPY)
+    rows = figures(openings, endings, generated, tokens, *found)
+    real_rows = figures(openings, real_endings, real, tokens, *found)
     if "val_loss" in loaded:
         print(f"{path}: {loaded['val_loss']:.4f} nats a token, {loaded['val_bpb']:.4f} bits per byte, ", end="")
     print(f"{len(generated)} stories from {corpus.folder}, temperature {options.temperature}\n")

@@ -12,33 +12,40 @@ from slm.config import merge_config, parse_command_line, read_config_file
 
 
 @pytest.fixture
-def corpus(tmp_path, monkeypatch):
-    """A token file of 400 random tokens of 4 kinds, looked at 50 at a time."""
+def tokens(monkeypatch):
+    """400 random tokens of 4 kinds, looked at 50 at a time, and so few first bits that other n-grams share them."""
     monkeypatch.setattr(report, "CHUNK", 50)
-    tokens = np.random.default_rng(0).integers(0, 4, 400, np.uint16)
-    tokens.tofile(tmp_path / "train.bin")
-    return tmp_path / "train.bin", tokens.tolist()
+    monkeypatch.setattr(report, "FIRST_BITS", 4)
+    return np.random.default_rng(0).integers(0, 4, 400, np.uint16)
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13])
-def test_copied_ngrams_are_found(corpus, n):
-    path, tokens = corpus
-    known = {tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)}
+def test_copied_ngrams_are_found(tokens, n):
+    """Each place of each of them, also those across two looks."""
+    known = [tuple(tokens[i : i + n].tolist()) for i in range(len(tokens) - n + 1)]
     draws = random.Random(n)
-    stories = [draws.choices(range(5), k=length) for length in (30, n, n - 1, 0)] + [tokens[44 : 60 + n]]
-    for story, found in zip(stories, report.copied(stories, path, n), strict=True):
-        grams = [tuple(story[i : i + n]) for i in range(len(story) - n + 1)]
-        assert found.tolist() == [gram in known for gram in grams]
+    stories = [np.array(draws.choices(range(5), k=length), int) for length in (30, n, n - 1, 0)] + [tokens[44 : 60 + n]]
+    wanted = {tuple(story[i : i + n].tolist()) for story in stories for i in range(len(story) - n + 1)}
+    places, grams = report.find_copies(stories, tokens, n)
+    assert places.tolist() == [place for place, gram in enumerate(known) if gram in wanted]
+    assert grams.tolist() == report.hashes(tokens, n)[places].tolist()
 
 
-def test_nothing_is_copied_by_stories_that_are_too_short(corpus):
-    assert [found.tolist() for found in report.copied([[1, 2], []], corpus[0], 13)] == [[], []]
+def test_nothing_is_copied_by_stories_that_are_too_short(tokens):
+    for stories in ([np.array([1, 2]), np.array([], int)], []):
+        assert [found.tolist() for found in report.find_copies(stories, tokens, 13)] == [[], []]
 
 
-def test_longest_copy(corpus):
-    path, tokens = corpus
-    assert report.longest_copy([[9, 9, *tokens[90:137], 9], [9, *tokens[7:20]]], path) == 47
-    assert report.longest_copy([[9, 9]], path) == report.longest_copy([], path) == 0
+def longest(stories, tokens, n=13):
+    stories = [np.array(story, int) for story in stories]
+    return report.longest_copy(stories, tokens, *report.find_copies(stories, tokens, n), n)
+
+
+def test_longest_copy(tokens):
+    assert longest([[9, 9, *tokens[90:137], 9], [9, *tokens[7:20]]], tokens) == 47
+    assert longest([[*tokens[380:], 9, 9]], tokens) == 20, "at the end of the corpus"
+    assert longest([[9, *tokens[7:20]]], tokens) == 13
+    assert longest([[9, *tokens[7:19], 9, 9]], tokens) == longest([[9, 9]], tokens) == longest([], tokens) == 0
 
 
 def test_openings():
