@@ -123,6 +123,12 @@ VALUES = {
     "init_std": "init_std",
 }
 HIGHEST = 0.07  # of the vertical axis, bits per byte
+STYLES = {
+    "many passes": {"color": "tab:blue", "marker": "o"},
+    "a pass and a half": {"color": "tab:orange", "marker": "s"},
+    "generated stories": {"color": "tab:green", "marker": "^"},
+}
+LONG_WARMUP = 300  # steps; so long a warm-up was tried alone, and would be a second difference here
 
 
 def read_run(row):
@@ -132,27 +138,27 @@ def read_run(row):
         setattr(config, name, value)
     values = {name: getattr(config, name) for name in VALUES if hasattr(config, name)}
     values |= {"floor": config.min_lr / config.learning_rate, "tokens_per_step": config.tokens_per_step}
-    values |= {"optimizer": config.optimizer, "n_embd": config.n_embd}
-    return values | {"tokens": round(int(row["tokens"]), -6), "corpus": config.dataset}
+    values |= {"optimizer": config.optimizer, "n_embd": config.n_embd, "warmup_iters": config.warmup_iters}
+    return values | {"tokens": round(int(row["tokens"]), -6), "corpus": (config.dataset, int(row["corpus_tokens"]))}
 
 
 def read_lines(path, name):
-    """[(once, [(value, bits per byte)])]: lines of runs that differ in the value `name` alone.
-
-    once: whether the runs go over the corpus a pass and a half, not many times.
-    """
+    """[(kind, [(value, bits per byte)])]: lines of runs that differ in the value `name` alone; kind: of STYLES."""
     lines = defaultdict(lambda: defaultdict(list))
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             values = read_run(row)
-            if values["n_embd"] != TrainConfig.n_embd:  # the small model of config/sample.py, which is another recipe
+            is_small = values["n_embd"] != TrainConfig.n_embd  # the model of config/sample.py, which is another recipe
+            if is_small or values.pop("warmup_iters") >= LONG_WARMUP:
                 continue
-            passes = values["tokens"] / int(row["corpus_tokens"])
+            corpus, tokens = values["corpus"]
+            kind = "many passes" if values["tokens"] / tokens > 2 else "a pass and a half"
+            kind = "generated stories" if corpus.startswith("generated") else kind
             value = values.pop(name)
-            lines[passes < 2, tuple(values.items())][value].append(float(row["val_bpb"]))
+            lines[kind, tuple(values.items())][value].append(float(row["val_bpb"]))
     return [
-        (once, sorted((value, sum(bpb) / len(bpb)) for value, bpb in line.items()))
-        for (once, _), line in lines.items()
+        (kind, sorted((value, sum(bpb) / len(bpb)) for value, bpb in line.items()))
+        for (kind, _), line in lines.items()
         if len(line) > 1
     ]
 
@@ -163,12 +169,11 @@ def draw_values(path, table):
     for axes, (name, title) in zip(all_axes.flat, VALUES.items(), strict=True):
         lines = read_lines(table, name)
         ticks = sorted({value for _, line in lines for value, _ in line})
-        for once, line in lines:
+        for kind, line in lines:
             best = min(bpb for _, bpb in line)
             worse = [bpb - best for _, bpb in line]
             x, y = [ticks.index(value) for value, _ in line], [min(value, HIGHEST) for value in worse]
-            style = {"color": "tab:orange", "marker": "s"} if once else {"color": "tab:blue", "marker": "o"}
-            axes.plot(x, y, markersize=4, linewidth=1.2, label="a pass and a half" if once else "many passes", **style)
+            axes.plot(x, y, markersize=4, linewidth=1.2, label=kind, **STYLES[kind])
             for place, value in zip(x, worse, strict=True):
                 if value > HIGHEST:
                     axes.annotate(f"+{value:.2f}", (place, HIGHEST), (-10, 5), textcoords="offset points", fontsize=8)
@@ -184,7 +189,7 @@ def draw_values(path, table):
         axes.set_ylim(-0.004, HIGHEST + 0.009)
     handles, labels = all_axes[0, 0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
-    figure.legend(by_label.values(), by_label.keys(), loc="lower center", ncols=2, frameon=False, fontsize=9)
+    figure.legend(by_label.values(), by_label.keys(), loc="lower center", ncols=3, frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0.05, 1, 1))
     save(figure, path)
 

@@ -35,6 +35,9 @@ PANEL_TITLES = {
     "once": "a pass and a half over the hundredth, vocabulary 8,192",
     "generated": "a pass and a half over 60 M generated tokens, vocabulary 8,192",
     "200M": "a pass over 200 M generated tokens, vocabulary 8,192",
+    "60M": "a pass and a half over the first 60 M of 299 M generated tokens, vocabulary 8,192",
+    "60M-50k": "the same stories, GPT-2's vocabulary",
+    "708M": "the whole recipe over those 299 M tokens: 708 M tokens, vocabulary 8,192",
     "sample": "the sample: the small model of config/sample.py, one CPU core",
     "laptop": "the same model on the hundredth, vocabulary 8,192, one CPU core",
 }
@@ -140,7 +143,8 @@ def draw(rows):
         len(panels), squeeze=False, figsize=(12, 2 + 0.28 * sum(counts)), height_ratios=[1 + count for count in counts]
     )
     for axes, (word, panel) in zip(all_axes[:, 0], panels.items(), strict=True):
-        labels = {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in panel}  # seeds share one
+        labels = {row["what"]: row["what"] for row in panel}  # seeds share one
+        labels |= {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in panel if row["seconds"]}
         axes.plot([float(row["val_bpb"]) for row in panel], [labels[row["what"]] for row in panel], "o", markersize=4)
         axes.set_title(PANEL_TITLES.get(word, word), fontsize=10, loc="left")
         axes.margins(y=0.6 / len(labels))

@@ -6,6 +6,7 @@ be written ends the run; a log or a plot that cannot is reported once and tried 
 
 import csv
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -195,17 +196,23 @@ def read_log(path):
 
 
 def draw_losses(rows, path, title):
-    """Draw the losses of log.csv's rows over the steps as a PNG."""
+    """Draw the losses of log.csv's rows over the steps as a PNG, without the highest 3 % of training's."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 5))
-    for name, style in (("train_loss", "-"), ("val_loss", "o-")):
+    shown = []
+    for name, style, share in (("train_loss", "-", 0.97), ("val_loss", "o-", 1)):
         points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), markersize=4, linewidth=1.2)
+        losses = sorted(loss for _, loss in points if math.isfinite(loss))
+        shown += losses[: math.ceil(share * len(losses))]
+    if shown:  # the highest losses, of the first steps, would leave the rest a flat line
+        margin = 0.05 * (max(shown) - min(shown)) or 0.1
+        axes.set_ylim(min(shown) - margin, max(shown) + margin)
     axes.set(xlabel="optimizer step", ylabel="loss, nats a token")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)

@@ -123,11 +123,12 @@ def test_a_line_joins_runs_that_differ_in_one_value(tmp_path):
         ("c", 0.4, "--dropout=0.3 --learning_rate=4e-3"),  # two differences to a, and to min_lr's part of the rate
         ("d", 0.3, "--dropout=0.5 --learning_rate=1e-3 --optimizer=muon"),
         ("e", 0.2, "--dropout=0.1 --learning_rate=1e-3 --n_embd=192"),  # config/sample.py's width is left out
+        ("f", 0.1, "--dropout=0.5 --learning_rate=1e-3 --warmup_iters=500"),  # and a long warm-up
         ("e", 0.1, "--dropout=0.3 --learning_rate=1e-3 --n_embd=192"),
     ]
     lines = "".join(f"{what},{bpb},1000000,{options},1000000\n" for what, bpb, options in rows)
     (tmp_path / "runs.csv").write_text(header + lines)
-    ((once, line),) = read_lines(tmp_path / "runs.csv", "dropout")
-    assert once
+    ((kind, line),) = read_lines(tmp_path / "runs.csv", "dropout")
+    assert kind == "a pass and a half"
     assert line == [(0.1, pytest.approx(0.8)), (0.3, pytest.approx(0.5))]
     assert read_lines(tmp_path / "runs.csv", "learning_rate") == []

@@ -334,6 +334,21 @@ def test_the_picture_of_any_name(tmp_path, title, recwarn):
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG") and not recwarn.list
 
 
+def test_the_picture_shows_what_follows_the_fall(tmp_path, monkeypatch):
+    """The first losses of a long run are above the picture; its validation and all of a short run are in it."""
+    from matplotlib import pyplot
+
+    figures = []
+    monkeypatch.setattr(pyplot, "close", figures.append)
+    long = [{"step": str(i), "train_loss": f"{2 + 7 / i}", "val_loss": ""} for i in range(1, 101)]
+    long[49] |= {"train_loss": "nan", "val_loss": "3.5"}
+    for rows in (long, long[:9], [{"step": "2", "train_loss": "nan", "val_loss": ""}]):
+        draw_losses(rows, tmp_path / "loss.png", "a run")
+    limits = [figure.axes[0].get_ylim() for figure in figures]
+    assert 1.9 < limits[0][0] < 2.07 and 2 + 7 / 3 < limits[0][1] < 2 + 7 / 2, "two of 99 are above"
+    assert limits[1][0] < 2 + 7 / 9 and limits[1][1] > 9
+
+
 def test_a_picture_that_cannot_be_drawn(tmp_path, monkeypatch, lines):
     """A run with a folder of another name, without matplotlib: one warning, and the run goes on."""
     folder = new_folder(tmp_path, lines)
