@@ -3,10 +3,10 @@
     python prepare.py --vocab_size 8192 --name tinystories_8k
     python train.py config/tinystories_30m.py
 
-It trains on 2.8 G tokens of 202 MFLOP each. That is half an hour of an H100, whose first 600 steps took 33 % of its
-peak, 1.64 M tokens/s. At 40 % of their peaks, an estimate, it is 15 hours of an RTX 3060 and 2.5 of an RTX 4090. Nobody
-has run all of it yet. The values are those of config/tinystories_8k.py with three changes: twice the batch and a longer
-warm-up for four times the tokens, and a lower learning rate for a wider model, 4e-3 x 384 / 512.
+It trains on 2.8 G tokens of 202 MFLOP each. That is half an hour of an H100 by the speed of a run of 600 steps, 33 % of
+its peak, 1.64 M tokens/s. At 40 % of their peaks, an estimate, it is 15 hours of an RTX 3060 and 2.5 of an RTX 4090.
+Nobody has run all of it yet. The values are those of config/tinystories_8k.py with three changes: twice the batch and a
+longer warm-up for four times the tokens, and a lower learning rate for a wider model, 4e-3 x 384 / 512.
 """
 
 dataset = "tinystories_8k"

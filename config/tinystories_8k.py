@@ -3,8 +3,8 @@
     python prepare.py --vocab_size 8192 --name tinystories_8k
     python train.py config/tinystories_8k.py
 
-It takes 5 minutes of an H100, at 2.9 M tokens/s: the whole recipe ran on 299 M generated tokens. Nobody has run it on
-the whole of TinyStories yet. docs/recipes.md says where the values come from.
+It takes 5 minutes of an H100, at 2.9 M tokens/s: the whole recipe ran on 299 M tokens that a model wrote. Nobody has
+run it on all of TinyStories yet. docs/recipes.md says where the values come from.
 """
 
 dataset = "tinystories_8k"

@@ -128,7 +128,7 @@ STYLES = {
     "a pass and a half": {"color": "tab:orange", "marker": "s"},
     "generated stories": {"color": "tab:green", "marker": "^"},
 }
-LONG_WARMUP = 300  # steps; so long a warm-up was tried alone, and would be a second difference here
+LONG_WARMUP = 300  # steps; such runs would have a second difference, and shorter warm-ups follow the other values
 
 
 def read_run(row):

@@ -38,6 +38,8 @@ NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 
 def hashes(ids, n):
     """A 64-bit hash of each n-gram of ids (N,): (N - n + 1,) uint64, built from those of half its length."""
+    if len(ids) < n:
+        return np.empty(0, np.uint64)
     if n == 1:
         return (ids.astype(np.uint64) + np.uint64(1)) * TOKEN_FACTOR
     half = hashes(ids, n // 2)
@@ -54,7 +56,7 @@ def longer(grams, ids):
 
 def grams_of(stories, n):
     """The hashes of all n-grams of the stories, sorted."""
-    return np.unique(np.concatenate([np.empty(0, np.uint64)] + [hashes(s, n) for s in stories if len(s) >= n]))
+    return np.unique(np.concatenate([np.empty(0, np.uint64)] + [hashes(story, n) for story in stories]))
 
 
 def find_copies(stories, tokens, n):
@@ -66,16 +68,21 @@ def find_copies(stories, tokens, n):
     for first in range(0, len(tokens) - n + 1, CHUNK):
         there = hashes(tokens[first : first + CHUNK + n - 1], n)
         found = np.flatnonzero(likely[there >> shift])
-        found = found[np.isin(there[found], wanted)]
+        nearest = np.searchsorted(wanted, there[found]).clip(max=len(wanted) - 1)
+        found = found[wanted[nearest] == there[found]]
         places.append(first + found)
         grams.append(there[found])
     return np.concatenate(places), np.concatenate(grams)
 
 
 def longest_copy(stories, tokens, places, grams, n):
-    """The length of the longest run of a story that `tokens` has, 0 where it is below n; the others: of find_copies."""
+    """The length of the longest run of a story that `tokens` has, 0 where it is below n.
+
+    places, grams: what find_copies found for n.
+    """
     length = 0
     while True:
+        stories = [story for story in stories if np.isin(hashes(story, n), grams).any()]
         is_copy = np.isin(grams, grams_of(stories, n))
         if not is_copy.any():
             return length
@@ -99,8 +106,7 @@ def figures(openings, endings, stories, tokens, places, grams):
     """
     texts = [ending for ending, _ in endings]
     fours = [tuple(words[i : i + 4]) for words in (text.split() for text in texts) for i in range(len(words) - 3)]
-    of_stories = np.concatenate([hashes(story, COPY) for story in stories if len(story) >= COPY] or [grams[:0]])
-    copied = np.isin(of_stories, grams)
+    copied = np.isin(np.concatenate([hashes(story, COPY) for story in stories]), grams)
     back = [bool(re.search(rf"\b{name}\b", text)) for (_, name), text in zip(openings, texts, strict=True)]
     return {
         "end by themselves": f"{statistics.mean(ended for _, ended in endings):.0%}",

@@ -14,6 +14,7 @@ lists every option that differs from train.py's defaults, so it stays true when 
 import csv
 import json
 import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -144,7 +145,9 @@ def draw(rows):
     )
     for axes, (word, panel) in zip(all_axes[:, 0], panels.items(), strict=True):
         labels = {row["what"]: row["what"] for row in panel}  # seeds share one
-        labels |= {row["what"]: f"{row['what']}  ({float(row['seconds']):.0f} s)" for row in panel if row["seconds"]}
+        for what in labels:
+            if seconds := [float(row["seconds"]) for row in panel if row["what"] == what and row["seconds"]]:
+                labels[what] += f"  ({statistics.mean(seconds):.0f} s)"
         axes.plot([float(row["val_bpb"]) for row in panel], [labels[row["what"]] for row in panel], "o", markersize=4)
         axes.set_title(PANEL_TITLES.get(word, word), fontsize=10, loc="left")
         axes.margins(y=0.6 / len(labels))

@@ -196,7 +196,7 @@ def read_log(path):
 
 
 def draw_losses(rows, path, title):
-    """Draw the losses of log.csv's rows over the steps as a PNG, without the highest 3 % of training's."""
+    """Draw the losses of log.csv's rows over the steps as a PNG, without the fall of the first steps."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -204,13 +204,12 @@ def draw_losses(rows, path, title):
 
     figure, axes = pyplot.subplots(figsize=(8, 5))
     shown = []
-    for name, style, share in (("train_loss", "-", 0.97), ("val_loss", "o-", 1)):
+    for name, style, first in (("train_loss", "-", 0.03), ("val_loss", "o-", 0)):
         points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
         if points:
             axes.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), markersize=4, linewidth=1.2)
-        losses = sorted(loss for _, loss in points if math.isfinite(loss))
-        shown += losses[: math.ceil(share * len(losses))]
-    if shown:  # the highest losses, of the first steps, would leave the rest a flat line
+        shown += [loss for _, loss in points[int(first * len(points)) :] if math.isfinite(loss)]
+    if shown:  # the first steps fall so far that they would leave the rest a flat line
         margin = 0.05 * (max(shown) - min(shown)) or 0.1
         axes.set_ylim(min(shown) - margin, max(shown) + margin)
     axes.set(xlabel="optimizer step", ylabel="loss, nats a token")
