@@ -24,6 +24,11 @@ def restart_count():
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
+def torchrun_id():
+    """torchrun's name for this run, which a restart keeps: its --rdzv_id, or a new one; None without torchrun."""
+    return os.environ.get("TORCHELASTIC_RUN_ID")
+
+
 class ProcessGroup:
     """rank of world_size processes; `is_main` is the one that writes files and prints."""
 

@@ -11,8 +11,9 @@ import shlex
 import torch
 
 from slm import devices, resume, tokenizer
+from slm.distributed import torchrun_id
 from slm.progress import Progress, ending, run_header, sample_story, step_header
-from slm.run_folder import RunFolder, describe_run
+from slm.run_folder import RunFolder, describe_run, read_description
 from slm.trackers import start_trackers
 
 HOPELESS = 2  # a loss above so many times that of guessing is no "best so far"
@@ -41,7 +42,7 @@ class Recorder:
         self.print(step_header(self.config, self.setup, stepper))
         if not self.folder:
             return
-        earlier_id = self.folder.read_description().get("wandb_id") if self.resuming else None
+        earlier_id = read_description(self.folder.path).get("wandb_id") if self.resuming else None
         self.trackers = start_trackers(self.config, earlier_id)
         description = describe_run(
             self.config,
@@ -50,6 +51,7 @@ class Recorder:
             device=devices.describe(self.setup.device),
             dtype=devices.dtype_name(self.setup.dtype),
             processes=self.setup.group.world_size,
+            torchrun_id=torchrun_id(),
             micro_batch=stepper.micro_batch,
             seconds_to_settle=stepper.seconds,  # to find the micro-batch and compile
             corpus=self.setup.corpus.meta,

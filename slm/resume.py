@@ -14,8 +14,9 @@ import torch
 from model import GPT, GPTConfig
 from slm import checkpoint, tokenizer
 from slm.config import OPTIONS, command_line_layers, merge_config
-from slm.distributed import restart_count
+from slm.distributed import restart_count, torchrun_id
 from slm.errors import UserError, did_you_mean
+from slm.run_folder import read_description
 
 # options that a checkpoint decides: every field of the model that is an option and that its weights depend on
 SHAPE = [
@@ -28,11 +29,13 @@ def read_options(arguments):
     """(config, set_by, loaded, path) of train.py's arguments: see `merge_config`; loaded is the checkpoint at `path`.
 
     A checkpoint's options are defaults under the file's and the command line's: all of them for resume and eval_only,
-    the shape for fine-tuning. After torchrun restarted a run that has a last.pt, init_from is resume. Raises UserError.
+    the shape for fine-tuning. After torchrun restarted a run, init_from is resume where out_dir has a last.pt of that
+    run. Raises UserError.
     """
     layers = command_line_layers(arguments)
     config, set_by = merge_config(*layers)
-    if restart_count() and (Path(config.out_dir) / "last.pt").exists():
+    is_of_this_run = read_description(config.out_dir).get("torchrun_id") == torchrun_id()
+    if restart_count() and is_of_this_run and (Path(config.out_dir) / "last.pt").exists():
         layers.append(("torchrun's restart", {"init_from": "resume"}))
         config, set_by = merge_config(*layers)
     loaded, path = load_initial_checkpoint(config)

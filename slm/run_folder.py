@@ -37,13 +37,6 @@ class RunFolder:
         self.log = None
         self.reported = set()
 
-    def read_description(self):
-        """The config.json of the folder, {} where there is none that can be read."""
-        try:
-            return dict(json.loads((self.path / "config.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, RecursionError, TypeError):
-            return {}
-
     def begin(self, description, resumed=None):
         """Write config.json and open log.csv; resumed: the TrainState to continue from.
 
@@ -52,7 +45,7 @@ class RunFolder:
         resumes = []
         if resumed:
             now = {name: description[name] for name in ("started", "command", "git_commit")}
-            resumes = [*earlier_resumes(self.read_description()), {"step": resumed.step, **now}]
+            resumes = [*earlier_resumes(read_description(self.path)), {"step": resumed.step, **now}]
         else:
             self.move_earlier_run()
         with atomic_write(self.path / "config.json") as file:
@@ -220,6 +213,14 @@ def draw_losses(rows, path, title):
         warnings.simplefilter("ignore")  # a letter of the title that the font lacks
         figure.savefig(file, dpi=120, format="png")
     pyplot.close(figure)
+
+
+def read_description(folder):
+    """The config.json of a run's folder, {} where there is none that can be read."""
+    try:
+        return dict(json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError, TypeError):
+        return {}
 
 
 def describe_run(config, set_by, **more):

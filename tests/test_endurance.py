@@ -115,6 +115,21 @@ def test_a_process_that_dies_ends_the_others(here, processes):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
+def test_torchrun_restarts_before_the_run_begins(here):
+    """The last.pt of an earlier run is not continued: that run moves aside."""
+    assert call("train.py", *SMALL_RUN, *STEPS, "--max_iters=500").status == 0
+    process = start_several(here, "--max-restarts=1", processes=2)
+    wait_until(lambda: len(children(process.pid)) == 2, process)
+    os.kill(children(process.pid)[1], signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert "moved    the earlier run" in out and "resume   " not in out
+    assert load_checkpoint("out/small/last.pt")["step"] == 400
+    assert load_checkpoint("out/small.1/last.pt")["step"] == 500
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 8])
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
 def test_torchrun_restarts_and_the_run_continues(here, processes):

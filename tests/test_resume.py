@@ -200,10 +200,18 @@ def test_another_corpus(here, workshop):
 
 
 def test_a_restart_by_torchrun_resumes(here, monkeypatch):
-    """After torchrun restarted the processes, the same command continues; where there is no last.pt yet, it begins."""
+    """After torchrun restarted the processes, the same command continues; without a last.pt of its run it begins."""
     command = options(8, "r")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this one")
     assert resume.read_options(command)[0].init_from == "scratch"
+    for earlier in ({}, {"TORCHELASTIC_RUN_ID": "an earlier one"}):
+        with monkeypatch.context() as patch:
+            patch.delenv("TORCHELASTIC_RUN_ID")
+            for name, value in earlier.items():
+                patch.setenv(name, value)
+            assert call("train.py", *options(4, "r")).status == 0
+        assert resume.read_options(command)[0].init_from == "scratch"
     assert call("train.py", *options(6, "r")).status == 0
     config, set_by, loaded, path = resume.read_options(command)
     assert (config.init_from, set_by["init_from"], loaded["step"]) == ("resume", "torchrun's restart", 6)

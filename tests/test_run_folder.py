@@ -15,7 +15,7 @@ from conftest import SMALL_RUN, assert_mistake, call, log_of, start, wait_until
 from slm import run_folder
 from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
-from slm.run_folder import Log, RunFolder, describe_run, draw_losses, read_log
+from slm.run_folder import Log, RunFolder, describe_run, draw_losses, read_description, read_log
 from slm.train_state import TrainState
 
 LINE = {"step": 2, "tokens": 512, "seconds": 1.5, "train_loss": 6.0, "lr": 1e-3, "grad_norm": 0.5}
@@ -420,5 +420,5 @@ def test_resumes_of_older_versions(tmp_path, lines):
 def test_a_config_json_that_cannot_be_read(tmp_path, lines, text):
     (tmp_path / "config.json").write_text(text, encoding="latin-1")
     folder = new_folder(tmp_path, lines, TrainState(step=3))
-    assert [resume["step"] for resume in folder.read_description()["resumes"]] == [3]
+    assert [resume["step"] for resume in read_description(tmp_path)["resumes"]] == [3]
     folder.close()
