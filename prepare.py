@@ -33,7 +33,7 @@ from slm.prepared_folder import PREPARED_FILES, check_name, finish_folder, parti
 from slm.story_bytes import split_name
 
 SAMPLE_VOCAB_SIZE = 2048
-VALIDATION_FRACTION = 0.02
+VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
 IF_GIVEN = ("config", "max_stories", "file_is_story")  # options that are in a recipe only where they are given
 SMALL_CORPUS, SMALLEST_CORPUS = 50_000_000, 5_000_000  # bytes of text; fewer ask for many passes, or a smaller model
@@ -53,7 +53,10 @@ def parse_options():
         "--streaming", False, "leave a data set on the hub, which each pass over the stories then reads again (2 to 4)"
     )
     parser.option(
-        "--validation_fraction", VALIDATION_FRACTION, "to validate on, where the source has no such split", float
+        "--validation_fraction",
+        VALIDATION_FRACTION,
+        f"to validate on, where the source has no such split; of a short text a tenth, up to {LEAST_STORIES} stories",
+        float,
     )
     parser.option("--num_proc", os.cpu_count() or 1, "threads that tokenize", int)
     parser.option("--force", False, "prepare again, even if everything is in place")
@@ -106,7 +109,9 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False):
             if recipe.get("validation_fraction", VALIDATION_FRACTION) != VALIDATION_FRACTION:
                 print("--validation_fraction means nothing here: the source has a validation split")
         else:
-            splits, repeated = sources.split_off_validation(splits["train"], recipe["validation_fraction"])
+            fraction = recipe["validation_fraction"]
+            least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
+            splits, repeated = sources.split_off_validation(splits["train"], fraction, least)
 
         # the vocabulary
         packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
@@ -177,19 +182,19 @@ def prepared_already(folder, recipe):
     return meta
 
 
-def train_command(folder, meta, vocab_of=None, block_size=None):
+def train_command(folder, meta, vocab_of=None, block_size=None, recipe=None):
     """The command that trains on a prepared folder: the recipe that fits, with a context that is in each of its splits.
 
-    vocab_of, block_size: the model to fine-tune, and its context.
+    vocab_of, block_size: the model to fine-tune, and its context. recipe: the one to take.
     """
     options = [f"--dataset={folder.name}"]
     own = ROOT / "config" / f"{folder.name}.py"
     if vocab_of:
         recipe = "finetune"
         options.insert(0, f"--init_from={vocab_of}")
-    elif own.exists() and read_config_file(own).get("dataset") == folder.name:
+    elif recipe is None and own.exists() and read_config_file(own).get("dataset") == folder.name:
         recipe, options = folder.name, []
-    else:
+    elif recipe is None:
         size = meta["splits"]["train"]["text_bytes"]
         recipe = "sample" if size < SMALLEST_CORPUS else "small_corpus" if size < SMALL_CORPUS else "tinystories_8k"
     config = ROOT / "config" / f"{recipe}.py"
@@ -247,7 +252,10 @@ def main():
     else:
         meta = prepare(recipe, folder, options.num_proc, encoding, options.streaming)
         print(f"prepared in {time.perf_counter() - start:.1f} s")
-    print(summary(folder, meta, train_command(folder, meta, options.vocab_of, block_size)))
+    command = train_command(folder, meta, options.vocab_of, block_size)
+    print(summary(folder, meta, command))
+    if not options.vocab_of and "sample.py" not in command:
+        print(f"without a GPU: {train_command(folder, meta, recipe='sample')}")
 
 
 if __name__ == "__main__":

@@ -207,12 +207,13 @@ def split_names(names):
     return splits
 
 
-def split_off_validation(split, fraction):
+def split_off_validation(split, fraction, least=0):
     """({"train": Split, "validation": Split}, repeated) of a split, the same ones every time.
 
-    About `fraction` of the stories are for validation, at least one. Equal stories are on one side, or a model would be
-    validated on what it was trained on; `repeated` is how many stories are equal to an earlier one. Memory: some 60
-    bytes a story while it chooses, a byte a story after that. Raises UserError where there are not two different ones.
+    About `fraction` of the stories are for validation, at least one, and at least `least` where that is below a tenth,
+    else a tenth. Equal stories are on one side, or a model would be validated on what it was trained on; `repeated` is
+    how many stories are equal to an earlier one. Memory: some 60 bytes a story while it chooses, a byte a story after
+    that. Raises UserError where there are not two different ones.
     """
     if not 0 < fraction < 1:
         raise UserError(f"--validation_fraction must lie between 0 and 1, not {fraction}")
@@ -229,8 +230,8 @@ def split_off_validation(split, fraction):
         )
     # the different stories in the order of the source, then in random order
     shuffled = np.argsort(first)[np.random.default_rng(SPLIT_SEED).permutation(len(first))]
-    most_stories = max(1, round(len(hashes) * fraction))
-    most_different = min(max(1, round(len(first) * fraction)), len(first) - 1)
+    most_stories = max(1, round(len(hashes) * fraction), min(least, len(hashes) // 10))
+    most_different = min(max(1, round(len(first) * fraction), min(least, len(first) // 10)), len(first) - 1)
     fitting = shuffled[copies[shuffled] <= most_stories]
     chosen = fitting[np.cumsum(copies[fitting]) <= most_stories][:most_different]
     if not len(chosen):

@@ -131,7 +131,7 @@ def test_the_vocabulary_of_a_run(empty):
     (empty / "out/old run").mkdir(parents=True)
     checkpoint.save_checkpoint(empty / "out/old run/best.pt", contents)
 
-    zebras = [f"Zebras number {i} zigzag.\nQuickly!" for i in range(50)]
+    zebras = [f"Zebras number {i} zigzag.\nQuickly!" for i in range(9)]
     (empty / "new.txt").write_text("\n\n".join(zebras))
     out = prepared("--dataset", "new.txt", "--vocab_of", "out/old run")
     assert (empty / "data/new/tokenizer.tiktoken").read_text() == text and read_meta("data/new")["vocab_size"] == 300
@@ -237,6 +237,17 @@ def test_the_command_is_for_the_folder_one_is_in(empty, monkeypatch):
     monkeypatch.setattr(prepare, "ROOT", spaced)
     words = shlex.split(prepare.train_command(Path("data/x"), meta))
     assert words == ["python", f"{spaced}/train.py", f"{spaced}/config/sample.py", "--dataset=x"]
+
+
+def test_the_recipe_without_a_gpu(empty):
+    """It follows where the recipe that fits is larger."""
+    for name, times in {"short": 5, "long": 500}.items():
+        stories = [f"Story {i} of a text. " * times for i in range(600)]
+        (empty / f"{name}.txt").write_text("\n\n".join(stories))
+    assert "without a GPU" not in prepared("--dataset", "short.txt")
+    out = prepared("--dataset", "long.txt")
+    assert f"next: python {ROOT}/train.py {ROOT}/config/small_corpus.py --dataset=long\n" in out
+    assert out.endswith(f"without a GPU: python {ROOT}/train.py {ROOT}/config/sample.py --dataset=long\n")
 
 
 @pytest.mark.parametrize("count", [2, 80])

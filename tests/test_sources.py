@@ -41,6 +41,14 @@ def test_different_stories_are_split_at_random_and_the_same_each_time(count, fra
     assert len(train) == count - len(chosen)
 
 
+@pytest.mark.parametrize(("count", "chosen"), [(9, 1), (64, 6), (199, 19), (640, 20), (5000, 100)])
+def test_a_short_text_has_a_tenth_to_validate_on(count, chosen):
+    """Up to 20 stories; a longer one the fraction, 0.02."""
+    split = sources.Split(lambda: iter(f"Story {i}." for i in range(count)), count)
+    splits, _ = sources.split_off_validation(split, 0.02, least=20)
+    assert splits["validation"].rows == chosen and splits["train"].rows == count - chosen
+
+
 REPEATED = {
     "one story very often": ["Again."] * 1000 + [f"Story {i}." for i in range(30)],
     "each story twice": [f"Story {i % 300}." for i in range(600)],
