@@ -155,7 +155,7 @@ def train(config, set_by, loaded=None):
         seed_dropout(config.seed, step, group.rank)
         stepper.run(batches[step])
         state.step += 1
-        recorder.progress.step()
+        recorder.progress.step(state.step)
 
     if stopped:
         measure(config, stepper.metrics, state, recorder.progress)

@@ -82,8 +82,16 @@ class Progress:
         self.bar = tqdm(total=self.config.max_iters, initial=step, bar_format=layout, disable=not show)
         self.clock, self.clock_step = time.perf_counter(), step
 
-    def step(self):
+    def step(self, step):
+        """Count a step. The first of a slow run tell how long it takes, before there is a line to show."""
         self.bar.update()
+        seconds = time.perf_counter() - self.clock
+        if not self.speed and seconds > SECONDS_BETWEEN_LINES:
+            self.speed = (step - self.clock_step) / seconds
+            left = f"{tqdm.format_interval(self.time_left(step))} left"
+            if self.bar.disable:
+                self.print(f"step {step:,}/{self.config.max_iters:,}  {left}")
+            self.bar.set_postfix_str(left)
 
     def close(self):
         if self.bar is not None:

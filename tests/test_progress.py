@@ -115,6 +115,29 @@ def test_a_line_every_few_seconds(clock, printed):
     run.close()
 
 
+def test_a_slow_run_says_early_how_long_it_takes(clock, printed):
+    """Once, before its first line: 24 s a step."""
+    run = Progress(TrainConfig(max_iters=600), is_main=True)
+    run.start(0)
+    for step in (1, 2):
+        clock.now += 24
+        run.step(step)
+    assert printed == ["step 1/600  3:59:36 left"]
+    run.close()
+
+
+def test_a_fast_run_does_not(clock, printed):
+    run = Progress(TrainConfig(max_iters=600), is_main=True)
+    run.start(0)
+    for step in range(1, 30):
+        clock.now += 0.9
+        run.step(step)
+        if step % 10 == 0:
+            run.lap(step)
+    assert printed == []
+    run.close()
+
+
 def test_one_process_prints(printed):
     Progress(TrainConfig(), is_main=False).print("hello")
     assert printed == []
