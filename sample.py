@@ -147,7 +147,8 @@ def main():
     encoding = tokenizer.from_text(loaded["tokenizer"])
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     generator = torch.Generator(device).manual_seed(seed)
-    print(f"{path}, step {loaded['step']:,}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
+    step = f", step {loaded['step']:,}" if loaded["step"] else ""  # another program's model has none
+    print(f"{path}{step}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
 
     if options.interactive:
         for_each_prompt(lambda prompt: tell_stories(model, encoding, prompt, options, sampling, generator))

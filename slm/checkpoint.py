@@ -58,7 +58,9 @@ def find_checkpoint(name):
     if pretrained.weight_files(path):
         return path
     if not os.path.isdir(path):
-        raise UserError(f"no checkpoint {path}, and no such folder: train a model first, or check the name")
+        runs = find_runs("out")
+        hint = f"the newest run is {max(runs, key=runs.get)}" if runs else "train a model first, or check the name"
+        raise UserError(f"no checkpoint {path}, and no such folder: {hint}")
     runs = find_runs(path)
     hint = f"the newest below it is in {max(runs, key=runs.get)}" if runs else "train a model first, or check the name"
     raise UserError(f"no checkpoint in the folder {path}: {hint}")

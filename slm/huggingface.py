@@ -25,7 +25,8 @@ def save_huggingface(model, encoding, folder):
         from safetensors.torch import save
         from tokenizers import Tokenizer
     except ImportError as error:
-        raise UserError("a Hugging Face folder needs two packages: pip install safetensors tokenizers") from error
+        package = (error.name or "safetensors").partition(".")[0]
+        raise UserError(f"a Hugging Face folder needs the package {package}: pip install {package}") from error
     shape, eot = model.config, encoding.eot_token
     special = {"bos_token_id": eot, "eos_token_id": eot}
     write_json(

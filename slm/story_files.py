@@ -130,7 +130,8 @@ def read_jsonl(file, column):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{file}, line {number} is not JSON ({first_line(error)})") from error
+            reason = getattr(error, "msg", first_line(error))  # without a place, which would count lines once more
+            raise UserError(f"{file}, line {number} is not JSON ({reason})") from error
         if not isinstance(row, dict):
             raise UserError(f"{file}, line {number} is not a JSON object with a text in it")
         yield text_of_object(row, column, f"{file}, line {number}")

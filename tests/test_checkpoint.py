@@ -200,6 +200,14 @@ def test_what_can_be_no_name_on_the_hub(folder, name):
     assert str(Path(name)) in str(raised.value)
 
 
+def test_a_run_that_is_not_there_names_the_newest(folder):
+    with pytest.raises(UserError, match=r"no checkpoint out.x, and no such folder: train a model first"):
+        checkpoint.find_checkpoint("out/x")
+    touch(folder / "out/monday/last.pt", 1)
+    with pytest.raises(UserError, match=r"no checkpoint out.x, and no such folder: the newest run is out.monday$"):
+        checkpoint.find_checkpoint("out/x")
+
+
 def test_a_folder_above_the_run_names_the_run(folder):
     touch(folder / "runs/monday/first/last.pt", 1)
     touch(folder / "runs/tuesday/best.pt", 2)

@@ -134,6 +134,7 @@ def test_mistakes_in_a_jsonl_file(tmp_path, line):
         read(tmp_path / "a.jsonl")
     for word in ["a.jsonl", *JSON_MISTAKES[line]]:
         assert word in str(error.value)
+    assert "line 1" not in str(error.value), "the parser counts from the line that it is given"
 
 
 # -- .json, .csv, .tsv, and compressed files ---------------------------------------------------------------------------
