@@ -182,23 +182,27 @@ def prepared_already(folder, recipe):
     return meta
 
 
-def train_command(folder, meta, vocab_of=None, block_size=None, recipe=None):
-    """The command that trains on a prepared folder: the recipe that fits, with a context that is in each of its splits.
-
-    vocab_of, block_size: the model to fine-tune, and its context. recipe: the one to take.
-    """
-    options = [f"--dataset={folder.name}"]
+def fitting_recipe(folder, meta):
+    """The name of the recipe in config/ for a prepared folder: its own, else by the size of the text."""
     own = ROOT / "config" / f"{folder.name}.py"
-    if vocab_of:
-        recipe = "finetune"
-        options.insert(0, f"--init_from={vocab_of}")
-    elif recipe is None and own.exists() and read_config_file(own).get("dataset") == folder.name:
-        recipe, options = folder.name, []
-    elif recipe is None:
-        size = meta["splits"]["train"]["text_bytes"]
-        recipe = "sample" if size < SMALLEST_CORPUS else "small_corpus" if size < SMALL_CORPUS else "tinystories_8k"
+    if own.exists() and read_config_file(own).get("dataset") == folder.name:
+        return folder.name
+    size = meta["splits"]["train"]["text_bytes"]
+    return "sample" if size < SMALLEST_CORPUS else "small_corpus" if size < SMALL_CORPUS else "tinystories_8k"
+
+
+def train_command(folder, meta, vocab_of=None, block_size=None, recipe=None):
+    """The command that trains on a prepared folder, with a context that is in each of its splits.
+
+    vocab_of, block_size: the model to fine-tune, and its context. recipe: its name in config/; None takes the fitting.
+    """
+    recipe = "finetune" if vocab_of else recipe or fitting_recipe(folder, meta)
     config = ROOT / "config" / f"{recipe}.py"
-    block_size = block_size or read_config_file(config).get("block_size", TrainConfig.block_size)
+    values = read_config_file(config)
+    options = [f"--init_from={vocab_of}"] if vocab_of else []
+    if not recipe == values.get("dataset") == folder.name:
+        options.append(f"--dataset={folder.name}")
+    block_size = block_size or values.get("block_size", TrainConfig.block_size)
     shortest = min(split["tokens"] for split in meta["splits"].values())
     if shortest < block_size:  # train.py needs one window of block_size tokens in each split
         options.append(f"--block_size={2 ** (shortest.bit_length() - 1)}")
@@ -254,7 +258,7 @@ def main():
         print(f"prepared in {time.perf_counter() - start:.1f} s")
     command = train_command(folder, meta, options.vocab_of, block_size)
     print(summary(folder, meta, command))
-    if not options.vocab_of and "sample.py" not in command:
+    if not options.vocab_of and fitting_recipe(folder, meta) != "sample":
         print(f"without a GPU: {train_command(folder, meta, recipe='sample')}")
 
 

@@ -149,11 +149,14 @@ def read_lines(path, name):
         for row in csv.DictReader(file):
             values = read_run(row)
             is_small = values["n_embd"] != TrainConfig.n_embd  # the model of config/sample.py, which is another recipe
-            if is_small or values.pop("warmup_iters") >= LONG_WARMUP:
+            warmup_iters = values.pop("warmup_iters")
+            if is_small or warmup_iters >= LONG_WARMUP:
                 continue
             corpus, tokens = values["corpus"]
-            kind = "many passes" if values["tokens"] / tokens > 2 else "a pass and a half"
-            kind = "generated stories" if corpus.startswith("generated") else kind
+            if corpus.startswith("generated"):
+                kind = "generated stories"
+            else:
+                kind = "many passes" if values["tokens"] / tokens > 2 else "a pass and a half"
             value = values.pop(name)
             lines[kind, tuple(values.items())][value].append(float(row["val_bpb"]))
     return [

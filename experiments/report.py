@@ -54,14 +54,10 @@ def longer(grams, ids):
     return grams * PLACE_FACTOR + hashes(ids, 1)
 
 
-def grams_of(stories, n):
-    """The hashes of all n-grams of the stories, sorted."""
-    return np.unique(np.concatenate([np.empty(0, np.uint64)] + [hashes(story, n) for story in stories]))
-
-
 def find_copies(stories, tokens, n):
     """(places, grams): where `tokens` (N,) has an n-gram of the stories, arrays of ids, and the hash of that n-gram."""
-    wanted, shift = grams_of(stories, n), np.uint64(64 - FIRST_BITS)
+    wanted = np.unique(np.concatenate([np.empty(0, np.uint64), *(hashes(story, n) for story in stories)]))
+    shift = np.uint64(64 - FIRST_BITS)
     likely = np.zeros(2**FIRST_BITS, bool)  # rules out most others at one look
     likely[wanted >> shift] = True
     places, grams = [np.empty(0, np.int64)], [wanted[:0]]
@@ -82,10 +78,11 @@ def longest_copy(stories, tokens, places, grams, n):
     """
     length = 0
     while True:
-        stories = [story for story in stories if np.isin(hashes(story, n), grams).any()]
-        is_copy = np.isin(grams, grams_of(stories, n))
+        of_stories = [hashes(story, n) for story in stories]
+        is_copy = np.isin(grams, np.concatenate([grams[:0], *of_stories]))
         if not is_copy.any():
             return length
+        stories = [story for story, own in zip(stories, of_stories, strict=True) if np.isin(own, grams).any()]
         length, n = n, n + 1
         is_copy &= places + n <= len(tokens)
         places, grams = places[is_copy], grams[is_copy]

@@ -34,8 +34,7 @@ def read_options(arguments):
     """
     layers = command_line_layers(arguments)
     config, set_by = merge_config(*layers)
-    is_of_this_run = read_description(config.out_dir).get("torchrun_id") == torchrun_id()
-    if restart_count() and is_of_this_run and (Path(config.out_dir) / "last.pt").exists():
+    if restart_count() and has_last_of_this_run(config.out_dir):
         layers.append(("torchrun's restart", {"init_from": "resume"}))
         config, set_by = merge_config(*layers)
     loaded, path = load_initial_checkpoint(config)
@@ -50,6 +49,11 @@ def read_options(arguments):
         if was != config.optimizer:
             raise UserError(f"the run has {was}'s state, which {config.optimizer} cannot use: give --optimizer={was}")
     return config, set_by, loaded, path
+
+
+def has_last_of_this_run(out_dir):
+    """Whether the last.pt in a folder is of the run that torchrun has restarted, not of an earlier one."""
+    return (Path(out_dir) / "last.pt").exists() and read_description(out_dir).get("torchrun_id") == torchrun_id()
 
 
 def load_initial_checkpoint(config):

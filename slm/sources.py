@@ -228,10 +228,13 @@ def split_off_validation(split, fraction, least=0):
             f"the source has {number}{empty}: two different stories are needed, one to train on and one to validate; in"
             " a .txt, blank lines or <|endoftext|> part them"
         )
+
+    def share(count):
+        return max(1, round(count * fraction), min(least, count // 10))
+
     # the different stories in the order of the source, then in random order
     shuffled = np.argsort(first)[np.random.default_rng(SPLIT_SEED).permutation(len(first))]
-    most_stories = max(1, round(len(hashes) * fraction), min(least, len(hashes) // 10))
-    most_different = min(max(1, round(len(first) * fraction), min(least, len(first) // 10)), len(first) - 1)
+    most_stories, most_different = share(len(hashes)), min(share(len(first)), len(first) - 1)
     fitting = shuffled[copies[shuffled] <= most_stories]
     chosen = fitting[np.cumsum(copies[fitting]) <= most_stories][:most_different]
     if not len(chosen):
