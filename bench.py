@@ -30,11 +30,15 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from slm import baselines, checkpoint, compilation, devices, resume, tokenizer
+from experiments import baselines
+from slm import devices
 from slm.config import OPTIONS, command_line_layers, merge_config
 from slm.errors import UserError, did_you_mean, run_script
 from slm.files import ROOT
-from slm.train_state import TrainState
+from slm.models import checkpoint
+from slm.text import tokenizer
+from slm.training import compilation, resume
+from slm.training.train_state import TrainState
 from train import configure_optimizer, configure_scaler, make_stepper, set_up
 
 REPEATS = 5

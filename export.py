@@ -19,13 +19,14 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-from slm import checkpoint, gpt2, tokenizer
 from slm.errors import UserError, run_script
 from slm.files import make_folder
-from slm.gguf import save_gguf
-from slm.huggingface import save_huggingface
-from slm.model_card import model_card, read_corpus
+from slm.models import checkpoint, gpt2
+from slm.models.model_card import model_card, read_corpus
+from slm.models.to_gguf import save_gguf
+from slm.models.to_huggingface import save_huggingface
 from slm.options import OptionParser
+from slm.text import tokenizer
 
 
 @contextmanager
@@ -72,7 +73,7 @@ def main():
     name = target.resolve().name
     if page:
         gpt2.check_logits(model, gpt2.gpt2_parameters(model))
-        from slm.story_page import save_story_page
+        from slm.models.to_page import save_story_page
 
         make_folder(target.parent, f"{target} goes into it")
         trained_as = Path(saved["config"].get("out_dir") or options.run).name  # of a checkpoint file, the run's name

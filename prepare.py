@@ -23,14 +23,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slm import sources, tokenizer
 from slm.config import TrainConfig, read_config_file
-from slm.encode import encode_split, has_gigatoken
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser
-from slm.prepared_folder import PREPARED_FILES, check_name, finish_folder, partial_folder
-from slm.story_bytes import split_name
+from slm.text import sources, tokenizer
+from slm.text.encode import encode_split, has_gigatoken
+from slm.text.prepared_folder import PREPARED_FILES, check_name, finish_folder, partial_folder
+from slm.text.story_bytes import split_name
 
 SAMPLE_VOCAB_SIZE = 2048
 VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
@@ -85,7 +85,7 @@ def model_to_tune(name):
     """(encoding, block_size) of a run, a checkpoint file or a Hugging Face folder. Raises UserError."""
     if name in GPT2_NAMES and not os.path.exists(name):
         return tokenizer.gpt2(), 1024  # without a download
-    from slm import checkpoint  # and with it PyTorch, which nothing else here needs
+    from slm.models import checkpoint  # and with it PyTorch, which nothing else here needs
 
     contents = checkpoint.load_checkpoint(checkpoint.find_checkpoint(name))
     return tokenizer.from_text(contents["tokenizer"]), contents["model_config"]["block_size"]

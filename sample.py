@@ -19,9 +19,11 @@ import time
 
 import torch
 
-from slm import checkpoint, devices, tokenizer
+from slm import devices
 from slm.errors import UserError, run_script
+from slm.models import checkpoint
 from slm.options import OptionParser, add_sampling_options, sampling_arguments
+from slm.text import tokenizer
 
 SEPARATOR = "-" * 15
 

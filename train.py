@@ -25,16 +25,18 @@ import numpy as np
 import torch
 
 from model import GPT
-from slm import compilation, devices, micro_batch, resume
+from slm import devices
 from slm.config import config_help
-from slm.data import Corpus, TrainBatches
-from slm.distributed import ProcessGroup
 from slm.errors import UserError, run_script
-from slm.evaluation import Evaluator
-from slm.muon import Muon
-from slm.recorder import Recorder
-from slm.signals import StopSignals
-from slm.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
+from slm.text.corpus import Corpus
+from slm.training import compilation, micro_batch, resume
+from slm.training.batches import TrainBatches
+from slm.training.distributed import ProcessGroup
+from slm.training.evaluation import Evaluator
+from slm.training.muon import Muon
+from slm.training.recorder import Recorder
+from slm.training.signals import StopSignals
+from slm.training.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
 
 # -- one optimizer step -----------------------------------------------------------------------------------------------
 
@@ -63,7 +65,7 @@ def set_lr(optimizer, lr):
 
 
 def configure_optimizer(model, config, device):
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or Muon (slm/muon.py), weight decay on matrices only."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or Muon (see muon.py), weight decay on matrices only."""
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},

@@ -2,7 +2,7 @@
 
     python -m docs.draw_pictures     batch.png: how stories become batches; values.png: what the recipes' values change
 
-batch.png shows the batches that slm/data.py makes of a corpus of 26 tokens; values.png shows experiments/runs.csv.
+batch.png shows the batches that slm/training/batches.py makes of 26 tokens; values.png shows experiments/runs.csv.
 """
 
 import csv
@@ -23,9 +23,9 @@ from matplotlib.patches import Rectangle, Wedge
 
 from experiments.runs import save
 from slm.config import TrainConfig, parse_command_line
-from slm.data import TrainBatches
 from slm.errors import run_script
 from slm.files import ROOT
+from slm.training.batches import TrainBatches
 
 PICTURES = ROOT / "docs" / "pictures"
 STORIES = ["Tom had a kite .", "The sun was hot .", "Mia saw a frog . It sang .", "A dog ran ."]

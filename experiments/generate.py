@@ -21,12 +21,14 @@ import torch
 from tqdm import tqdm
 
 from model import capture_cuda_graph, sample_token
-from slm import checkpoint, devices, tokenizer
-from slm.data import count_tokens
+from slm import devices
 from slm.errors import UserError, run_script
 from slm.files import atomic_write, lock_folder, make_folder
+from slm.models import checkpoint
 from slm.options import OptionParser
-from slm.prepared_folder import PREPARED_FILES, check_name, finish_folder
+from slm.text import tokenizer
+from slm.text.corpus import count_tokens
+from slm.text.prepared_folder import PREPARED_FILES, check_name, finish_folder
 
 STEPS = 256  # between two copies to the CPU
 VALIDATION_SLOTS = 64  # one slot of so many, and at least one, writes the validation split

@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from slm import checkpoint, devices, tokenizer
-from slm.data import Corpus
+from slm import devices
 from slm.errors import UserError, run_script
+from slm.models import checkpoint
 from slm.options import OptionParser, add_sampling_options, sampling_arguments
+from slm.text import tokenizer
+from slm.text.corpus import Corpus
 
 COPY = 13  # tokens of a run that counts as copied
 CHUNK = 2**18  # tokens of the train split in one look-up: they stay in a CPU's cache

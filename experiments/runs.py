@@ -25,7 +25,7 @@ from slm.config import OPTIONS, parse_command_line
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser
-from slm.run_folder import read_log
+from slm.training.run_folder import read_log
 
 TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
 FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,options,corpus_tokens,device,torch,commit,date"

@@ -22,11 +22,11 @@ import torch
 from experiments.runs import add, produced_by, read_table, save
 from slm import devices
 from slm.config import command_line_layers, merge_config
-from slm.data import Corpus
 from slm.errors import UserError, run_script
 from slm.files import ROOT
 from slm.options import OptionParser
-from slm.run_folder import describe_run, read_log
+from slm.text.corpus import Corpus
+from slm.training.run_folder import describe_run, read_log
 
 TABLE, PLOT = ROOT / "experiments" / "scaling.csv", ROOT / "experiments" / "scaling.png"
 FIELDS = "recipe,processes,step,tokens_per_step,tokens_per_second,sum_mb,sum_ms,loss_steps,train_loss"

@@ -174,7 +174,7 @@ def small_config(*arguments):
 @contextlib.contextmanager
 def signal_in_step(step, number=signal.SIGTERM):
     """The run gets a signal while it computes optimizer step `step`, counted from 1."""
-    from slm.data import TrainBatches
+    from slm.training.batches import TrainBatches
 
     get_batch = TrainBatches.__getitem__
 

@@ -8,8 +8,8 @@ import torch
 from conftest import SMALL_RUN, assert_mistake, call
 
 import bench
+from experiments import baselines
 from model import GPT, GPTConfig
-from slm import baselines
 
 
 def test_a_line_for_each_figure(here, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""slm/checkpoint.py: what is written is read again, names find the right model, and a bad file gets one sentence."""
+"""slm/models/checkpoint.py: what is written is read again, and a bad file gets one sentence."""
 
 import math
 import os
@@ -15,8 +15,9 @@ import torch
 from conftest import assert_mistake, call
 
 from model import GPT, GPTConfig
-from slm import checkpoint, tokenizer
 from slm.errors import UserError
+from slm.models import checkpoint
+from slm.text import tokenizer
 
 
 def lively_model(vocab_size, **changes):

@@ -1,4 +1,4 @@
-"""slm/compilation.py: a captured step does what a launched one does; a capture that fails costs only speed."""
+"""slm/training/compilation.py: a captured step does what a launched one does; a capture that fails costs only speed."""
 
 import functools
 
@@ -6,9 +6,9 @@ import pytest
 import torch
 from conftest import SMALL_RUN, call, log_of, same_tensors, small_config, without_clock
 
-from slm import compilation
-from slm.compilation import CapturedStep
-from slm.train_state import TrainState
+from slm.training import compilation
+from slm.training.compilation import CapturedStep
+from slm.training.train_state import TrainState
 from train import get_lr, make_stepper, seed_dropout, set_lr, set_up
 
 

@@ -1,4 +1,4 @@
-"""slm/data.py: a prepared folder, checked, and which of its tokens make a step."""
+"""slm/training/batches.py: a prepared folder, checked, and which of its tokens make a step."""
 
 import json
 import os
@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from slm import tokenizer
-from slm.data import Corpus, TokenFile, TrainBatches, validation_batches
 from slm.errors import UserError
+from slm.text import tokenizer
+from slm.text.corpus import Corpus, TokenFile
+from slm.training.batches import TrainBatches, validation_batches
 
 CPU = torch.device("cpu")
 

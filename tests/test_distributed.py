@@ -1,4 +1,4 @@
-"""slm/distributed.py: several processes give one process's numbers."""
+"""slm/training/distributed.py: several processes give one process's numbers."""
 
 import os
 import signal
@@ -21,9 +21,9 @@ from conftest import (
     wait_until,
 )
 
-from slm.checkpoint import load_checkpoint
-from slm.distributed import ProcessGroup, restart_count
 from slm.errors import UserError
+from slm.models.checkpoint import load_checkpoint
+from slm.training.distributed import ProcessGroup, restart_count
 
 SEVERAL = [2, *(pytest.param(processes, marks=pytest.mark.slow) for processes in (4, 8))]
 
@@ -107,7 +107,7 @@ def test_a_bug_is_no_lost_process():
 
 TOGETHER = """
 import sys, torch
-from slm.distributed import ProcessGroup
+from slm.training.distributed import ProcessGroup
 group = ProcessGroup("cpu")
 rank, n = group.rank, group.world_size
 total = n * (n + 1) // 2

@@ -1,4 +1,4 @@
-"""slm/encode.py: batches, token ids in order, and the spot check against tiktoken."""
+"""slm/text/encode.py: batches, token ids in order, and the spot check against tiktoken."""
 
 import sys
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data.sample_stories import stories
-from slm import encode, tokenizer
 from slm.errors import UserError
-from slm.sources import Split
+from slm.text import encode, tokenizer
+from slm.text.sources import Split
 
 
 @pytest.fixture

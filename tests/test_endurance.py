@@ -26,8 +26,8 @@ from conftest import (
     without_clock,
 )
 
-from slm.checkpoint import load_checkpoint
-from slm.data import TrainBatches
+from slm.models.checkpoint import load_checkpoint
+from slm.training.batches import TrainBatches
 
 STEPS = ["--max_iters=600", "--warmup_iters=10", "--eval_interval=5", "--eval_iters=1", "--log_interval=1"]
 

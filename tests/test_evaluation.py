@@ -1,4 +1,4 @@
-"""slm/evaluation.py: the validation numbers are those of a plain loop."""
+"""slm/training/evaluation.py: the validation numbers are those of a plain loop."""
 
 import math
 import re
@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from conftest import assert_mistake, call, read_meta, small_config
 
-from slm import checkpoint
-from slm.data import Corpus
-from slm.distributed import ProcessGroup
-from slm.evaluation import Evaluator, Score
+from slm.models import checkpoint
+from slm.text.corpus import Corpus
+from slm.training.distributed import ProcessGroup
+from slm.training.evaluation import Evaluator, Score
 
 CPU = torch.device("cpu")
 

@@ -21,8 +21,9 @@ from test_checkpoint import contents_of, lively_model, save_run, small_encoding
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import model as model_module
-from slm import checkpoint, gpt2, hub, tokenizer
-from slm.model_card import model_card
+from slm.models import checkpoint, from_hub, gpt2
+from slm.models.model_card import model_card
+from slm.text import tokenizer
 
 FILES = {
     "config.json",
@@ -431,7 +432,7 @@ def test_fine_tuning_a_model_of_the_hub(here, monkeypatch):
     transformers.GPT2LMHeadModel(config).save_pretrained("cache")
     shutil.move("cache", here / "data/cache")
     asked = []
-    monkeypatch.setattr(hub, "download", lambda name, patterns: asked.append(name) or here / "data/cache")
+    monkeypatch.setattr(from_hub, "download", lambda name, patterns: asked.append(name) or here / "data/cache")
     options = [*FINE_TUNING[1:], "--block_size=16", "--dataset=mine", "--eval_interval=1", "--out_dir=out/mine"]
     result = call("train.py", ROOT / "config/finetune.py", *options, "--init_from=someone/gpt2-tiny")
     assert result.status == 0, result.err

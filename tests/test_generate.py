@@ -11,8 +11,8 @@ from conftest import ROOT, SMALL_RUN, assert_mistake, call, environment, start_c
 
 from experiments import generate
 from model import GPT, GPTConfig
-from slm.data import Corpus
 from slm.errors import UserError
+from slm.text.corpus import Corpus
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-"""slm/micro_batch.py: which sizes are tried, what happens where one does not fit, and how a step is cut."""
+"""slm/training/micro_batch.py: which sizes are tried, what happens where one does not fit, and how a step is cut."""
 
 import pytest
 import torch
 
 from model import GPT, GPTConfig
-from slm import devices, micro_batch
+from slm import devices
 from slm.errors import UserError
+from slm.training import micro_batch
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

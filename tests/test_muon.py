@@ -1,4 +1,4 @@
-"""slm/muon.py: the orthogonal update, which parameters get it, and steps that are skipped, resumed and refused."""
+"""slm/training/muon.py: the orthogonal update, which parameters get it, skipped steps, and a resume."""
 
 import pytest
 import torch
@@ -6,10 +6,10 @@ from conftest import SMALL_RUN, assert_mistake, call, same_tensors, small_config
 
 import train
 from model import GPT, GPTConfig
-from slm import checkpoint
-from slm.data import TrainBatches
-from slm.distributed import ProcessGroup
-from slm.muon import Muon, orthogonalize
+from slm.models import checkpoint
+from slm.training.batches import TrainBatches
+from slm.training.distributed import ProcessGroup
+from slm.training.muon import Muon, orthogonalize
 
 CPU = torch.device("cpu")
 RANDOM = torch.Generator().manual_seed(0)

@@ -23,8 +23,10 @@ from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environ
 
 import prepare
 from data.sample_stories import stories
-from slm import checkpoint, config, encode, tokenizer
-from slm.prepared_folder import partial_folder
+from slm import config
+from slm.models import checkpoint
+from slm.text import encode, tokenizer
+from slm.text.prepared_folder import partial_folder
 
 
 def tokens_of(folder, split):
@@ -253,7 +255,7 @@ def test_the_recipe_without_a_gpu(empty):
 @pytest.mark.parametrize("count", [2, 80])
 def test_the_command_for_a_small_text_is_accepted(empty, count):
     """train.py's own checks of the options and the corpus pass."""
-    from slm.data import Corpus
+    from slm.training.batches import Corpus
 
     (empty / "few.txt").write_text("\n\n".join(f"Story number {i} of a very small text." for i in range(count)))
     out = prepared("--dataset", "few.txt")

@@ -1,4 +1,4 @@
-"""slm/prepared_folder.py: one process at a time, and whole files or none."""
+"""slm/text/prepared_folder.py: one process at a time, and whole files or none."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 from slm.errors import UserError
-from slm.prepared_folder import PREPARED_FILES, partial_folder, replace_files
+from slm.text.prepared_folder import PREPARED_FILES, partial_folder, replace_files
 
 
 def write_all(partial, text):
@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, monkeypatch):
 def test_one_process_at_a_time(tmp_path):
     """The lock ends with its process, also a killed one, whose half-written files are then removed."""
     code = (
-        "import sys, time; from pathlib import Path; from slm.prepared_folder import partial_folder\n"
+        "import sys, time; from pathlib import Path; from slm.text.prepared_folder import partial_folder\n"
         "with partial_folder(Path('x')) as partial:\n"
         "    (partial / 'train.bin').write_text('half'); print('here', flush=True); time.sleep(60)"
     )

@@ -1,4 +1,4 @@
-"""slm/pretrained.py and slm/hub.py: models of nanoGPT and Hugging Face compute here what they compute there."""
+"""slm/models/from_*.py: models of nanoGPT and Hugging Face compute here what they compute there."""
 
 import copy
 import http.server
@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 from test_checkpoint import Harm, lively_model, small_encoding
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from slm import checkpoint, huggingface, tokenizer
 from slm.errors import UserError
+from slm.models import checkpoint, to_huggingface
+from slm.text import tokenizer
 
 IDX = torch.tensor([[5, 270, 70, 3, 0, 255, 498]])
 
@@ -120,7 +121,7 @@ def made(tmp_path_factory):
         for parameter in model.parameters():
             parameter.normal_(mean=0.1, std=0.3)
     model.save_pretrained(path)
-    huggingface.save_tokenizer(encoding, 32, path)
+    to_huggingface.save_tokenizer(encoding, 32, path)
     return path, model
 
 
@@ -133,7 +134,7 @@ def test_a_folder_that_transformers_wrote(folder, made):
 
 def test_weights_in_several_files_and_16_bits(folder, made):
     copy.deepcopy(made[1]).to(torch.bfloat16).save_pretrained("several", max_shard_size="20KB")
-    huggingface.save_tokenizer(small_encoding(), 32, Path("several"))
+    to_huggingface.save_tokenizer(small_encoding(), 32, Path("several"))
     assert len(list(Path("several").glob("model-*"))) > 1
     read, _ = load("several")
     expected = made[1].transformer.h[0].mlp.c_fc.weight.t().bfloat16().float()

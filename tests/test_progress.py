@@ -1,4 +1,4 @@
-"""slm/progress.py: what a run prints."""
+"""slm/training/progress.py: what a run prints."""
 
 import json
 import math
@@ -10,10 +10,11 @@ import torch
 from conftest import small_config
 
 from model import GPT, GPTConfig
-from slm import progress, tokenizer
 from slm.config import TrainConfig
-from slm.progress import Progress, ending, format_count, run_header, sample_story
-from slm.train_state import TrainState
+from slm.text import tokenizer
+from slm.training import progress
+from slm.training.progress import Progress, ending, format_count, run_header, sample_story
+from slm.training.train_state import TrainState
 from train import set_up
 
 

@@ -91,7 +91,7 @@ def test_what_a_page_speaks_of_exists(page):
 def test_the_tree_has_every_module():
     tree = FENCED.findall(README)[-1][1]
     assert set(re.findall(r"(\w+\.py)\b", tree)) == {
-        path.name for folder in (ROOT, ROOT / "slm") for path in folder.glob("*.py") if path.name != "__init__.py"
+        path.name for path in [*ROOT.glob("*.py"), *(ROOT / "slm").rglob("*.py")] if path.name != "__init__.py"
     }
 
 

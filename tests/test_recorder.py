@@ -1,4 +1,4 @@
-"""slm/recorder.py: which validation is the best, what is saved, and what the user reads."""
+"""slm/training/recorder.py: which validation is the best, what is saved, and what the user reads."""
 
 import math
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 import torch
 from conftest import small_config
 
-from slm import checkpoint
-from slm.evaluation import Score
-from slm.recorder import Recorder
-from slm.train_state import TrainState
+from slm.models import checkpoint
+from slm.training.evaluation import Score
+from slm.training.recorder import Recorder
+from slm.training.train_state import TrainState
 from train import make_stepper, set_up
 
 GUESSING = math.log(512)
@@ -22,7 +22,7 @@ def run(here, monkeypatch):
     """A run that a test records; `printed` are its lines."""
     config, set_by = small_config("--sample_prompt=Tom", "--dtype=float32")
     setup, state, printed = set_up(config, set_by), TrainState(), []
-    monkeypatch.setattr("slm.progress.tqdm.write", printed.append)
+    monkeypatch.setattr("slm.training.progress.tqdm.write", printed.append)
     recorder = Recorder(config, set_by, setup, state, None)
     recorder.begin(make_stepper(config, setup, state, setup.batches[0], print))
     recorder.progress.start(0)
@@ -102,7 +102,7 @@ def test_the_end_of_a_stopped_run(run):
 def test_a_folder_with_a_space_can_be_pasted(here, monkeypatch):
     config, set_by = small_config("--out_dir=out/my run")
     setup, printed = set_up(config, set_by), []
-    monkeypatch.setattr("slm.progress.tqdm.write", printed.append)
+    monkeypatch.setattr("slm.training.progress.tqdm.write", printed.append)
     recorder = Recorder(config, set_by, setup, TrainState(), None)
     recorder.begin(make_stepper(config, setup, TrainState(), setup.batches[0], print))
     recorder.finish(stopped=False)
@@ -112,7 +112,7 @@ def test_a_folder_with_a_space_can_be_pasted(here, monkeypatch):
 def test_other_processes_write_and_print_nothing(here, monkeypatch):
     config, set_by = small_config()
     setup, printed = set_up(config, set_by), []
-    monkeypatch.setattr("slm.progress.tqdm.write", printed.append)
+    monkeypatch.setattr("slm.training.progress.tqdm.write", printed.append)
     setup.group.is_main = False
     state = TrainState(step=6)
     recorder = Recorder(config, set_by, setup, state, None)

@@ -1,4 +1,4 @@
-"""slm/resume.py: a run that continues is one that never stopped, and what else a run can start from."""
+"""slm/training/resume.py: a run that continues is one that never stopped, and what else a run can start from."""
 
 import json
 import math
@@ -21,10 +21,11 @@ from conftest import (
 )
 
 import train
-from slm import checkpoint, evaluation, resume
-from slm.data import Corpus
 from slm.errors import UserError
-from slm.train_state import TrainState
+from slm.models import checkpoint
+from slm.text.corpus import Corpus
+from slm.training import evaluation, resume
+from slm.training.train_state import TrainState
 
 LAMPS = "\n\n".join(f"Lamp {number} was lit again. It saw a small boat go out to sea." for number in range(300))
 

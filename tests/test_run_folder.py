@@ -1,4 +1,4 @@
-"""slm/run_folder.py: what a run leaves on disk, one run at a time, and what a failing disk does to it."""
+"""slm/training/run_folder.py: what a run leaves on disk, one run at a time, and what a failing disk does to it."""
 
 import errno
 import gc
@@ -12,11 +12,11 @@ import pytest
 import torch
 from conftest import SMALL_RUN, assert_mistake, call, log_of, start, wait_until
 
-from slm import run_folder
 from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
-from slm.run_folder import Log, RunFolder, describe_run, draw_losses, read_description, read_log
-from slm.train_state import TrainState
+from slm.training import run_folder
+from slm.training.run_folder import Log, RunFolder, describe_run, draw_losses, read_description, read_log
+from slm.training.train_state import TrainState
 
 LINE = {"step": 2, "tokens": 512, "seconds": 1.5, "train_loss": 6.0, "lr": 1e-3, "grad_norm": 0.5}
 

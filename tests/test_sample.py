@@ -14,8 +14,9 @@ import torch
 from conftest import PATIENCE, ROOT, Output, assert_mistake, call, environment, start, start_command, wait_until
 
 import sample
-from slm import checkpoint, tokenizer
 from slm.errors import UserError
+from slm.models import checkpoint
+from slm.text import tokenizer
 
 
 @pytest.fixture

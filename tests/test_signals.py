@@ -1,4 +1,4 @@
-"""slm/signals.py: a run ends well when the system asks it to, and at once when it asks twice."""
+"""slm/training/signals.py: a run ends well when the system asks it to, and at once when it asks twice."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ import sys
 import pytest
 from conftest import SIGNALS, SMALL_RUN, call, read_log_steps, signal_in_step, start, start_command, wait_until
 
-from slm.checkpoint import load_checkpoint
 from slm.files import ROOT
-from slm.signals import STOP_SIGNALS, StopSignals
+from slm.models.checkpoint import load_checkpoint
+from slm.training.signals import STOP_SIGNALS, StopSignals
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals to a process are Unix's")
 
@@ -66,7 +66,7 @@ def test_nohup():
 
 def test_a_second_signal_ends_at_once():
     code = (
-        "import os, signal; from slm.signals import StopSignals; signals = StopSignals();"
+        "import os, signal; from slm.training.signals import StopSignals; signals = StopSignals();"
         "os.kill(os.getpid(), signal.SIGTERM); print(signals.received, flush=True);"
         "os.kill(os.getpid(), signal.SIGINT); print('still there')"
     )

@@ -1,4 +1,4 @@
-"""slm/sources.py: stories from local files and the hub, counted, and split where the source is not."""
+"""slm/text/sources.py: stories from local files and the hub, counted, and split where the source is not."""
 
 import os
 
@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from slm import sources
 from slm.errors import UserError
+from slm.text import sources
 
 
 def split_of(texts, fraction):

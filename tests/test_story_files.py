@@ -1,4 +1,4 @@
-"""slm/story_files.py: what the readers make of a file, whatever its blocks, marks and types."""
+"""slm/text/story_files.py: what the readers make of a file, whatever its blocks, marks and types."""
 
 import csv
 import gzip
@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from slm import story_files
 from slm.errors import UserError
+from slm.text import story_files
 
 MARK = "\ufeff"
 END, START = "<|endoftext|>", "<|startoftext|>"

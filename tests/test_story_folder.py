@@ -1,11 +1,11 @@
-"""slm/story_folder.py: which files of a folder are read, to which split they belong, and what the line says."""
+"""slm/text/story_folder.py: which files of a folder are read, to which split they belong, and what the line says."""
 
 import os
 
 import pytest
 
 from slm.errors import UserError
-from slm.story_folder import find_story_files, list_files
+from slm.text.story_folder import find_story_files, list_files
 
 # {file: its split}, "" for a file that is left aside
 FOLDERS = {

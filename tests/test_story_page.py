@@ -14,9 +14,9 @@ import tiktoken
 import torch
 
 from model import GPT, GPTConfig
-from slm import tokenizer
 from slm.errors import UserError
-from slm.story_page import dequantize, quantize, save_story_page
+from slm.models.to_page import dequantize, quantize, save_story_page
+from slm.text import tokenizer
 
 FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
     --disable-component-update --disable-sync""".split()

@@ -1,4 +1,4 @@
-"""slm/tokenizer.py: GPT-2's vocabulary and trained ones, by tiktoken and by gigatoken."""
+"""slm/text/tokenizer.py: GPT-2's vocabulary and trained ones, by tiktoken and by gigatoken."""
 
 import random
 import socket
@@ -10,8 +10,8 @@ import tokenizers
 from conftest import ROOT
 
 from data.sample_stories import stories
-from slm import tokenizer
 from slm.errors import UserError
+from slm.text import tokenizer
 
 HARD_TEXTS = [
     "",

@@ -1,4 +1,4 @@
-"""slm/trackers.py: the log goes to Weights & Biases and TensorBoard too, and neither ever ends a run."""
+"""slm/training/trackers.py: the log goes to Weights & Biases and TensorBoard too, and neither ever ends a run."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import SMALL_RUN, assert_mistake, call, log_of
 
-from slm import checkpoint
+from slm.models import checkpoint
 
 
 class FakeWandB:

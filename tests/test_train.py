@@ -22,10 +22,11 @@ from conftest import (
 
 import train
 from model import GPT, GPTConfig
-from slm import checkpoint, tokenizer
 from slm.config import TrainConfig
-from slm.data import TrainBatches
-from slm.distributed import ProcessGroup
+from slm.models import checkpoint
+from slm.text import tokenizer
+from slm.training.batches import TrainBatches
+from slm.training.distributed import ProcessGroup
 
 CPU = torch.device("cpu")
 
@@ -387,7 +388,7 @@ def test_the_command_for_a_recipes_corpus(tmp_path, monkeypatch):
 
 def test_out_of_memory_is_a_sentence(here, monkeypatch):
     """In the search for the micro-batch, and later, in a validation."""
-    from slm.evaluation import Evaluator
+    from slm.training.evaluation import Evaluator
 
     def out_of_memory(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate ...")

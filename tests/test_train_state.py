@@ -1,4 +1,4 @@
-"""slm/train_state.py: the numbers that a run resumes with, and the sums over its steps."""
+"""slm/training/train_state.py: the numbers that a run resumes with, and the sums over its steps."""
 
 import math
 from dataclasses import fields
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from slm.errors import UserError
-from slm.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
+from slm.training.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
 
 ALONE = SimpleNamespace(is_main=True, all_reduce=lambda values: values)
 

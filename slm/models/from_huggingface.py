@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 
 from model import GPTConfig
-from slm import gpt2, tokenizer
 from slm.errors import UserError, first_line, print_note
-from slm.tensor_file import read_tensors
+from slm.models import gpt2
+from slm.models.tensor_file import read_tensors
+from slm.text import tokenizer
 
 # the settings of GPT-2's config.json, with transformers' defaults for those that it leaves out
 GPT2_DEFAULTS = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}

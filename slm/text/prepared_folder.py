@@ -6,9 +6,9 @@ import os
 import re
 import shutil
 
-from slm import tokenizer
 from slm.errors import UserError
 from slm.files import atomic_write, lock_folder, make_folder
+from slm.text import tokenizer
 
 PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")  # in the order of their renaming
 

@@ -8,9 +8,10 @@ import time
 import torch
 from tqdm import tqdm
 
-from slm import compilation, devices, micro_batch
+from slm import devices
 from slm.config import SHORTENED
-from slm.data import OTHER_PROGRAM
+from slm.text.corpus import OTHER_PROGRAM
+from slm.training import compilation, micro_batch
 
 SECONDS_BETWEEN_LINES = 10  # where no terminal shows a bar
 STORY_TOKENS = 120

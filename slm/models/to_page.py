@@ -1,6 +1,6 @@
 """A model as one HTML file that tells stories in a browser, with no network, no server and nothing to install.
 
-story_page.html is the page; this module puts the model into it, 8 bits a weight, and its tokenizer. The page computes
+to_page.html is the page; this module puts the model into it, 8 bits a weight, and its tokenizer. The page computes
 what model.py computes, with the weights that `quantize` leaves.
 """
 
@@ -17,7 +17,7 @@ from tiktoken_ext.openai_public import r50k_pat_str
 from slm.errors import UserError
 from slm.files import atomic_write
 
-TEMPLATE = Path(__file__).with_name("story_page.html")
+TEMPLATE = Path(__file__).with_name("to_page.html")
 LONGEST_STRING = 2**29 - 24  # characters that a string in Chromium holds: V8's String::kMaxLength
 
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from slm import tokenizer
 from slm.errors import UserError
+from slm.text import tokenizer
 
 # A batch is enough stories to keep all cores busy, and little enough text to stay small.
 BATCH_STORIES = 2048

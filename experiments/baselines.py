@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from slm import devices, tokenizer
+from slm import devices
+from slm.text import tokenizer
 
 
 def prepare_with_datasets(source, target):

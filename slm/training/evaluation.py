@@ -6,7 +6,8 @@ from typing import NamedTuple
 import torch
 
 from slm import devices
-from slm.data import TokenFile, validation_batches
+from slm.text.corpus import TokenFile
+from slm.training.batches import validation_batches
 
 
 class Score(NamedTuple):

@@ -4,9 +4,9 @@ llama.cpp's converter recognizes a tokenizer by the ids that it gives a certain 
 GPT-2's, or that puts an end-of-text first.
 """
 
-from slm import tokenizer
 from slm.errors import UserError
-from slm.gpt2 import gpt2_parameters
+from slm.models.gpt2 import gpt2_parameters
+from slm.text import tokenizer
 
 # llama.cpp's names of GPT-2's parameters (gguf-py's tensor_mapping.py); it keeps matrices as nn.Linear does
 NAMES = {

@@ -5,8 +5,8 @@ import re
 import sys
 from pathlib import Path
 
-from slm import pretrained
 from slm.errors import UserError, first_line
+from slm.models import from_huggingface
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._-]+)?")
 FILE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".gguf", ".zip"}
@@ -29,12 +29,13 @@ def is_hub_name(name):
 
 def load_from_hub(name):
     """The model `name` as a checkpoint of ours. Raises UserError where the hub has none that model.py computes."""
-    folder = download(name, ["config.json", *pretrained.TOKENIZER_FILES])
-    pretrained.check_config(pretrained.read_config(folder, name), name)  # before the weights, which may be large
-    for patterns in pretrained.WEIGHTS:
-        if not pretrained.weight_files(folder):
+    folder = download(name, ["config.json", *from_huggingface.TOKENIZER_FILES])
+    # before the weights, which may be large
+    from_huggingface.check_config(from_huggingface.read_config(folder, name), name)
+    for patterns in from_huggingface.WEIGHTS:
+        if not from_huggingface.weight_files(folder):
             folder = download(name, patterns)
-    return pretrained.load_hugging_face(folder, name)
+    return from_huggingface.load_hugging_face(folder, name)
 
 
 def download(name, patterns):

@@ -5,8 +5,8 @@ import math
 from contextlib import suppress
 from pathlib import Path
 
-from slm import hub
-from slm.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
+from slm.models import from_hub
+from slm.text.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
 
 TINYSTORIES = "roneneldan/TinyStories"
 OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for the blocks' matrices and AdamW for the rest"}
@@ -40,7 +40,7 @@ def describe_data(saved, corpus):
 def describe_initial_model(init_from):
     """The name of what a model was fine-tuned from, without the folders of this machine."""
     path = Path(init_from)
-    if hub.is_hub_name(init_from):
+    if from_hub.is_hub_name(init_from):
         return init_from
     return path.parent.name if path.suffix == ".pt" else path.name
 

@@ -1,22 +1,14 @@
-"""Prepared tokens as batches: which sequences make a step, and how they reach the device.
+"""A prepared folder, data/NAME, as it is read: its description, its vocabulary, its token files."""
 
-The corpus is a ring: its last end-of-text is followed by its first story. An epoch cuts the ring into windows of
-block_size tokens at a random offset and visits them in a random order, so every token is trained on once, except the
-fewer than block_size tokens left over at the cut. Which sequences make a step depends on the seed and the step alone.
-"""
-
-import functools
 import hashlib
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from slm import tokenizer
 from slm.errors import UserError
+from slm.text import tokenizer
 
 OTHER_PROGRAM = "another program"  # the source of a corpus without meta.json
 
@@ -162,61 +154,3 @@ def describe_gpt2_tokens(folder):
         "end_of_text": encoding.eot_token,
         "tokenizer_sha256": tokenizer.sha256(text),
     }, text
-
-
-class TrainBatches:
-    """The sequences of each step: `batches[step]` is a (sequences, block_size + 1) int64 tensor on the device.
-
-    config: its block_size, sequences_per_step and seed. Of a step's sequences process `rank` of `world_size` gets its
-    share, in order. While the device computes a step, a thread reads the next one into pinned memory.
-    """
-
-    def __init__(self, path, config, device, rank=0, world_size=1):
-        self.file, self.block_size, self.sequences = TokenFile(path), config.block_size, config.sequences_per_step
-        self.seed, self.device, sequences = config.seed, device, config.sequences_per_step
-        self.windows = self.file.tokens // self.block_size  # in an epoch
-        self.share = slice(rank * sequences // world_size, (rank + 1) * sequences // world_size)
-        self.thread = ThreadPoolExecutor(1, "batches")
-        self.next_step, self.next_batch = None, None  # the step that the thread reads, and its future
-
-    @functools.lru_cache(maxsize=2)  # noqa: B019 - a step may span two epochs; one object lives as long as the run
-    def epoch_starts(self, epoch):
-        """Where each window of an epoch starts, in training order: (windows,) int64."""
-        random = np.random.default_rng((self.seed, epoch))
-        offset = random.integers(self.block_size)
-        return offset + self.block_size * random.permutation(self.windows)
-
-    def starts(self, step):
-        """Where each sequence of a step starts, of all processes together: (sequences,) int64."""
-        numbers = np.arange(step * self.sequences, (step + 1) * self.sequences)
-        epochs, places = numbers // self.windows, numbers % self.windows
-        return np.concatenate([self.epoch_starts(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs)])
-
-    def read(self, step):
-        batch = torch.from_numpy(self.file.read_windows(self.starts(step)[self.share], self.block_size + 1))
-        return batch.pin_memory() if self.device.type == "cuda" else batch
-
-    def __getitem__(self, step):
-        batch = self.next_batch.result() if self.next_step == step else self.read(step)
-        self.next_step, self.next_batch = step + 1, self.thread.submit(self.read, step + 1)
-        return batch.to(self.device, non_blocking=True)
-
-
-def validation_batches(file, block_size, batch_size, max_windows, device, rank=0, world_size=1):
-    """Yield (idx, targets, count): windows over a TokenFile, in order, that predict each of its tokens once.
-
-    idx, targets: (batch_size, block_size); targets past the end of the file are -1, count is how many are not.
-    max_windows: 0 for all windows, else how many, spread evenly over the file. Processes take turns.
-    """
-    windows = np.arange(-(-file.tokens // block_size))
-    if 0 < max_windows < len(windows):
-        windows = np.linspace(0, len(windows) - 1, max_windows).round().astype(np.int64)
-    for first in range(rank * batch_size, len(windows), world_size * batch_size):
-        starts = windows[first : first + batch_size] * block_size
-        batch = file.read_windows(starts - 1, block_size + 1)  # end-of-text predicts the first token of a story
-        batch[:, 1:][starts[:, None] + np.arange(block_size) >= file.tokens] = -1
-        count = int((batch[:, 1:] >= 0).sum())
-        filled = np.full((batch_size, block_size + 1), -1)  # always one shape: compiled code needs it
-        filled[: len(batch)] = batch
-        idx, targets = filled[:, :-1].clip(0), filled[:, 1:]
-        yield torch.from_numpy(idx).to(device), torch.from_numpy(targets).to(device), count

@@ -12,11 +12,12 @@ from pathlib import Path
 import torch
 
 from model import GPT, GPTConfig
-from slm import checkpoint, tokenizer
 from slm.config import OPTIONS, command_line_layers, merge_config
-from slm.distributed import restart_count, torchrun_id
 from slm.errors import UserError, did_you_mean
-from slm.run_folder import read_description
+from slm.models import checkpoint
+from slm.text import tokenizer
+from slm.training.distributed import restart_count, torchrun_id
+from slm.training.run_folder import read_description
 
 # options that a checkpoint decides: every field of the model that is an option and that its weights depend on
 SHAPE = [

@@ -11,7 +11,7 @@ import json
 import re
 
 from slm.errors import UserError, first_line
-from slm.story_bytes import BYTE_ORDER_MARK, kind_of, not_utf8, numbered_lines, reading
+from slm.text.story_bytes import BYTE_ORDER_MARK, kind_of, not_utf8, numbered_lines, reading
 
 BATCH_ROWS = 2048
 BLOCK_BYTES = 2**17  # small enough for a processor's cache

@@ -7,7 +7,7 @@ best.pt holds what a story needs, last.pt also what an exact resume needs:
     step, val_loss (nats a token), val_bpb (bits per byte of text)
     last.pt only:  optimizer, scaler, progress
 
-Other programs' models are read as if they were checkpoints of ours: see pretrained.py and hub.py.
+Other programs' models are read as if they were checkpoints of ours: see from_huggingface.py and from_hub.py.
 """
 
 import contextlib
@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 
 from model import GPT, GPTConfig
-from slm import hub, pretrained
 from slm.errors import UserError, first_line
 from slm.files import ROOT, atomic_write
-from slm.gpt2 import POSITIONS
-from slm.tensor_file import read_tensors
+from slm.models import from_hub, from_huggingface
+from slm.models.gpt2 import POSITIONS
+from slm.models.tensor_file import read_tensors
 
 KEYS = {"model": dict, "model_config": dict, "config": dict, "tokenizer": str, "step": int}
 NANOGPT_KEYS = {"model", "model_args"}
@@ -46,16 +46,16 @@ def find_checkpoint(name):
     A path that exists comes before a name on the hub. Returns a Path, or the name; raises UserError where there is
     nothing.
     """
-    if hub.is_hub_name(name):
+    if from_hub.is_hub_name(name):
         return os.fspath(name)
     path = Path(os.path.expanduser(name))
     if os.path.isfile(path):
         # a file of a Hugging Face folder means the folder
-        return path.parent if path in pretrained.weight_files(path.parent) else path
+        return path.parent if path in from_huggingface.weight_files(path.parent) else path
     for file in CHECKPOINTS:
         if os.path.isfile(path / file):
             return path / file
-    if pretrained.weight_files(path):
+    if from_huggingface.weight_files(path):
         return path
     if not os.path.isdir(path):
         runs = find_runs("out")
@@ -102,16 +102,16 @@ def load_checkpoint(path):
     Raises UserError where there is no file, where it is damaged or holds code, and where it is neither a checkpoint of
     ours nor one of the others that can be read.
     """
-    if hub.is_hub_name(path):
-        return hub.load_from_hub(os.fspath(path))
+    if from_hub.is_hub_name(path):
+        return from_hub.load_from_hub(os.fspath(path))
     path = Path(os.path.expanduser(path))
     if os.path.isdir(path):
-        return pretrained.load_hugging_face(path)
+        return from_huggingface.load_hugging_face(path)
     if not os.path.isfile(path):
         raise UserError(f"no checkpoint {path}: train a model first, or name the folder of a run")
     contents = read_tensors(path)
     if isinstance(contents, dict) and contents.keys() >= NANOGPT_KEYS:
-        return pretrained.from_nanogpt(contents, path)
+        return from_huggingface.from_nanogpt(contents, path)
     if not isinstance(contents, dict) or not KEYS.keys() <= contents.keys():
         lacking = [key for key in KEYS if not isinstance(contents, dict) or key not in contents]
         raise UserError(

@@ -10,11 +10,13 @@ import shlex
 
 import torch
 
-from slm import devices, resume, tokenizer
-from slm.distributed import torchrun_id
-from slm.progress import Progress, ending, run_header, sample_story, step_header
-from slm.run_folder import RunFolder, describe_run, read_description
-from slm.trackers import start_trackers
+from slm import devices
+from slm.text import tokenizer
+from slm.training import resume
+from slm.training.distributed import torchrun_id
+from slm.training.progress import Progress, ending, run_header, sample_story, step_header
+from slm.training.run_folder import RunFolder, describe_run, read_description
+from slm.training.trackers import start_trackers
 
 HOPELESS = 2  # a loss above so many times that of guessing is no "best so far"
 

@@ -6,9 +6,10 @@ folders with it.
 
 import json
 
-from slm import gpt2, pretrained, tokenizer
 from slm.errors import UserError
-from slm.tokenizer import ENDOFTEXT
+from slm.models import from_huggingface, gpt2
+from slm.text import tokenizer
+from slm.text.tokenizer import ENDOFTEXT
 
 CHECK_TEXT = (
     "Once upon a time, Tom's 12 dogs\n\n  didn't say: caf\u00e9 \u4e2d\U0001f98a! \u0928\u092e\u0938\u094d\u0924\u0947"
@@ -57,7 +58,7 @@ def save_huggingface(model, encoding, folder):
     (folder / "model.safetensors").write_bytes(save(weights, {"format": "pt"}))
     save_tokenizer(encoding, shape.block_size, folder)
 
-    gpt2.check_logits(model, pretrained.read_weights(folder, folder))
+    gpt2.check_logits(model, from_huggingface.read_weights(folder, folder))
     ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(CHECK_TEXT).ids
     if ids != [eot, *encoding.encode_ordinary(CHECK_TEXT)]:
         raise UserError("the tokenizer cuts text in another way than GPT-2's: a Hugging Face folder cannot have it")

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from slm import story_files, story_folder
 from slm.errors import UserError, first_line
-from slm.story_bytes import KIND_NAMES, kind_of
-from slm.tokenizer import ENDOFTEXT
+from slm.text import story_files, story_folder
+from slm.text.story_bytes import KIND_NAMES, kind_of
+from slm.text.tokenizer import ENDOFTEXT
 
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 SPLIT_SEED = 1234

@@ -4,8 +4,8 @@ import re
 from collections import defaultdict
 
 from slm.errors import UserError
-from slm.prepared_folder import PREPARED_FILES
-from slm.story_bytes import KIND_NAMES, KINDS, kind_of, split_name
+from slm.text.prepared_folder import PREPARED_FILES
+from slm.text.story_bytes import KIND_NAMES, KINDS, kind_of, split_name
 
 SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
     ["validation", "valid", "val", "dev"], "validation"

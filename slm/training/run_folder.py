@@ -16,10 +16,10 @@ import warnings
 from concurrent import futures
 from pathlib import Path
 
-from slm import checkpoint
 from slm.config import OPTIONS
 from slm.errors import UserError, first_line
 from slm.files import ROOT, atomic_write, lock_folder, make_folder
+from slm.models import checkpoint
 
 RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json", "tensorboard"]
 LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]

@@ -1,0 +1,1 @@
+"""Models in and out: checkpoints, other programs' models, exports."""
