@@ -255,7 +255,7 @@ def test_the_recipe_without_a_gpu(empty):
 @pytest.mark.parametrize("count", [2, 80])
 def test_the_command_for_a_small_text_is_accepted(empty, count):
     """train.py's own checks of the options and the corpus pass."""
-    from slm.training.batches import Corpus
+    from slm.text.corpus import Corpus
 
     (empty / "few.txt").write_text("\n\n".join(f"Story number {i} of a very small text." for i in range(count)))
     out = prepared("--dataset", "few.txt")
