@@ -38,8 +38,9 @@ from slm.files import ROOT
 from slm.models import checkpoint
 from slm.text import tokenizer
 from slm.training import compilation, resume
+from slm.training.setup import set_up
 from slm.training.train_state import TrainState
-from train import configure_optimizer, configure_scaler, make_stepper, set_up
+from train import configure_optimizer, configure_scaler, make_stepper
 
 REPEATS = 5
 SECONDS = 2.0  # that one measurement takes, about
@@ -70,7 +71,7 @@ class Bench:
 
     @functools.cached_property
     def stepper(self):
-        stepper = make_stepper(self.config, self.setup, TrainState(), self.setup.batches[0], print)
+        stepper = make_stepper(self.config, self.setup, TrainState(), print)
         self.setup.model.train()
         return stepper
 
@@ -137,7 +138,7 @@ def bench_prepare(bench):
 
 
 def bench_loader(bench):
-    config, numbers = bench.config, itertools.count()
+    config, numbers = bench.config, itertools.count(step=bench.config.sequences_per_step)
     path, sequences = bench.corpus.path("train"), config.sequences_per_step
     seconds = bench.seconds(lambda: bench.setup.batches[next(numbers)])
     plain = bench.seconds(lambda: baselines.random_batch(path, sequences, config.block_size, bench.device))
@@ -146,10 +147,10 @@ def bench_loader(bench):
 
 def bench_train(bench):
     stepper, setup, config, cuda = bench.stepper, bench.setup, bench.config, bench.device.type == "cuda"
-    steps = itertools.count()
+    numbers = itertools.count(step=config.sequences_per_step)
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    speed = config.tokens_per_step / bench.seconds(lambda: stepper.run(setup.batches[next(steps)]))
+    speed = config.tokens_per_step / bench.seconds(lambda: stepper.run(setup.batches[next(numbers)]))
     memory = torch.cuda.max_memory_reserved() / 2**30 if cuda else None
     flops = speed * setup.model.flops_per_token() / setup.group.world_size
     ceiling = devices.peak_flops(bench.device, bench.dtype)
@@ -184,7 +185,7 @@ def bench_train(bench):
     if cuda:
         yield Figure("peak memory, GiB", memory)
     if setup.compiled:
-        yield Figure("compiling, s", stepper.seconds)
+        yield Figure("compiling, s", stepper.setup_seconds)
     if setup.group.world_size > 1:
         yield from sum_of_gradients(bench)
 

@@ -17,28 +17,24 @@ stopped.
 import math
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from model import GPT
 from slm import devices
-from slm.config import config_help
+from slm.config import TrainConfig, config_help
 from slm.errors import UserError, run_script
-from slm.text.corpus import Corpus
-from slm.training import compilation, micro_batch, resume
-from slm.training.batches import TrainBatches
-from slm.training.distributed import ProcessGroup
-from slm.training.evaluation import Evaluator
-from slm.training.muon import Muon
+from slm.training import micro_batch, resume
+from slm.training.optimizers import make_optimizer
 from slm.training.recorder import Recorder
+from slm.training.setup import Setup, set_up
 from slm.training.signals import StopSignals
-from slm.training.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
+from slm.training.stepper import Stepper, prepare_steps
+from slm.training.train_state import MOST_FAILED_STEPS, TrainState
 
-# -- one optimizer step -----------------------------------------------------------------------------------------------
+# -- learning rate and optimizer --------------------------------------------------------------------------------------
 
 
 def get_lr(step, config):
@@ -65,7 +61,7 @@ def set_lr(optimizer, lr):
 
 
 def configure_optimizer(model, config, device):
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or Muon (see muon.py), weight decay on matrices only."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only."""
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
@@ -73,9 +69,8 @@ def configure_optimizer(model, config, device):
     ]
     lr = torch.tensor(config.learning_rate, device=device) if cuda else config.learning_rate
     options = {"lr": lr, "betas": (config.beta1, config.beta2), "fused": device.type != "mps", "capturable": cuda}
-    if config.optimizer == "muon":
-        return Muon(groups, model.transformer.h, devices.pick_dtype(config.dtype, device), **options)
-    return torch.optim.AdamW(groups, **options)
+    dtype = devices.pick_dtype(config.dtype, device)
+    return make_optimizer(config.optimizer, model, groups, dtype, **options)
 
 
 def configure_scaler(device, dtype):
@@ -83,32 +78,41 @@ def configure_scaler(device, dtype):
     return torch.amp.GradScaler(device.type, init_scale=65536.0 if dtype == torch.float16 else 1.0)
 
 
-def forward_backward(model, idx, targets, weight, scaler, dtype):
-    """Add the gradient of weight x the mean loss over the targets; returns that loss. idx, targets: (B, T)."""
-    with devices.autocast(idx.device, dtype):
-        loss = model(idx, targets, with_logits=False)[1] * weight
-    scaler.scale(loss).backward()
-    return loss.detach()
+# -- one optimizer step -----------------------------------------------------------------------------------------------
 
 
 def train_step(batch, model, optimizer, scaler, micro_batch_size, grad_clip, dtype, group):
     """One step of the optimizer on the mean gradient over every token of the step. Nothing in it waits for the device.
 
-    batch: (B, block_size + 1), this process's share. Returns three tensors: its share of the mean loss, the gradient's
-    norm before clipping, and whether a norm that is not finite is an error. The scaler skips such a step; in float16
-    it is no error while the scale still falls to its level.
+    batch: (B, block_size + 1), this process's share. Returns ({metric: its value in this process}, the gradient's norm
+    before clipping, whether the step failed). A norm that is not finite skips the step. The step has then failed, but
+    not in float16 while the scale still falls to its level.
     """
     loss = torch.zeros((), device=batch.device)
-    for idx, targets, share in micro_batch.in_parts(batch, micro_batch_size):
-        loss += forward_backward(model, idx, targets, share / group.world_size, scaler, dtype)
+    for idx, targets, share in micro_batch.split(batch, micro_batch_size):  # gradient accumulation
+        with devices.autocast(batch.device, dtype):
+            micro_loss = model(idx, targets, with_logits=False)[1] * share
+        scaler.scale(micro_loss / group.world_size).backward()
+        loss += micro_loss.detach()
     group.sum_gradients(model.parameters())
+
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    grad_norm = torch.nn.utils.get_total_norm(gradients)
+    gradients[0].view(-1)[0] += 0 * grad_norm  # NaN where the norm overflows: the scaler looks at elements alone
+    scale = scaler.scale(torch.ones_like(loss))
     scaler.unscale_(optimizer)
-    grad_norm = torch.nn.utils.clip_grad_norm_(model.parameters(), grad_clip or math.inf)
-    is_error = scaler.scale(torch.ones_like(loss)) <= 1
-    scaler.step(optimizer)
+    grad_norm = grad_norm / scale
+    torch.nn.utils.clip_grads_with_norm_(model.parameters(), grad_clip or math.inf, grad_norm)
+    failed = ~grad_norm.isfinite() & (scale <= 1)
+    scaler.step(optimizer)  # skips a gradient that is not finite
     scaler.update(None if dtype == torch.float16 else 1.0)
     optimizer.zero_grad(set_to_none=True)
-    return loss, grad_norm, is_error
+    return {"train_loss": loss}, grad_norm, failed
+
+
+def seed_dropout(seed, step, rank):
+    """Dropout, too, depends on the seed and the step alone."""
+    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]))
 
 
 # -- the loop ---------------------------------------------------------------------------------------------------------
@@ -119,176 +123,146 @@ def train(config, set_by, loaded=None):
 
     Raises UserError.
     """
-    setup = set_up(config, set_by, loaded)
-    group, batches, resuming = setup.group, setup.batches, config.init_from == "resume"
-    state = TrainState.from_dict(loaded["progress"]) if resuming else TrainState()
-    recorder = Recorder(config, set_by, setup, state, loaded)
-    stepper = make_stepper(config, setup, state, batches[state.step], recorder.print)
-    if resuming:
-        recorder.print(resume.restore(loaded, config, state, stepper.optimizer, stepper.scaler, setup.corpus))
-    loaded = None  # frees its memory
-    recorder.begin(stepper)
-    signals = StopSignals()
-
-    # how often to look for signals and bad steps: a look waits for the GPU
-    look_interval = 1 if setup.device.type == "cpu" else min(config.log_interval, BAD_STEPS_IN_A_ROW)
-    setup.model.train()
-    recorder.progress.start(state.step)
+    run = begin(config, set_by, loaded)
     while True:
-        step, is_last = state.step, state.step >= config.max_iters
-        is_validation = is_last or step % config.eval_interval == 0
-        if step > state.logged and (is_validation or step % config.log_interval == 0):
-            line, score = measure(config, stepper.metrics, state, recorder.progress), None
-            if is_validation:
-                score = setup.evaluate(setup.model, stepper.micro_batch, signals if group.world_size == 1 else None)
-            if score or not is_validation:  # an interrupted validation is not logged; the resumed run repeats it
-                recorder.line(line, score)
-                stepper.metrics.start_line(state)
-            if score:
-                recorder.validation(score)
-            recorder.progress.restart_clock(is_validation)
-        if is_validation or step % look_interval == 0:
-            stepper.metrics.check_finite(Path(config.out_dir) / "last.pt")
-            if stopped := group.any(signals.received):
-                break
-        if is_last:
+        if is_line_due(run):
+            report(run)
+        stopped = is_check_due(run) and must_stop(run)
+        if stopped or run.state.step >= config.max_iters:
             break
-        set_lr(stepper.optimizer, get_lr(step, config))
-        seed_dropout(config.seed, step, group.rank)
-        stepper.run(batches[step])
-        state.step += 1
-        recorder.progress.step(state.step)
-
-    if stopped:
-        measure(config, stepper.metrics, state, recorder.progress)
-        recorder.save_last()
-    recorder.finish(stopped)
-    stepper.close()  # before the group: a captured step holds its communicator
-    group.close()
-    return (signals.received or signal.SIGTERM) if stopped else 0
+        take_step(run)
+    return finish(run, stopped)
 
 
-def seed_dropout(seed, step, rank):
-    """Dropout, too, depends on the seed and the step alone."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint64)[0]))
+def take_step(run):
+    config, state = run.config, run.state
+    set_lr(run.stepper.optimizer, get_lr(state.step, config))
+    seed_dropout(config.seed, state.step, run.setup.group.rank)
+    run.stepper.run(run.setup.batches[state.sequences])
+    state.step += 1
+    state.sequences += config.sequences_per_step
+    run.recorder.progress.step(state.step)
 
 
-def measure(config, metrics, state, progress):
-    """The line of log.csv for the steps since the last one. Waits for the device."""
-    metrics.read(state)
-    state.seconds += progress.lap(state.step)
+def is_validation_due(run):
+    return run.state.step % run.config.eval_interval == 0 or run.state.step >= run.config.max_iters
+
+
+def is_line_due(run):
+    is_new = run.state.step > run.state.logged
+    return is_new and (is_validation_due(run) or run.state.step % run.config.log_interval == 0)
+
+
+def report(run):
+    """Add a line to log.csv, at a validation with its score; a validation also saves the checkpoints."""
+    setup, stepper, recorder = run.setup, run.stepper, run.recorder
+    line, score = measure(run), None
+    if is_validation_due(run):
+        score = setup.evaluate(setup.model, stepper.micro_batch, run.signals)
+    if score or not is_validation_due(run):  # an interrupted validation is not logged; the resumed run repeats it
+        recorder.line(line, score)
+        stepper.metrics.start_line(run.state)
+    if score:
+        recorder.validation(score)
+    recorder.progress.restart_clock(is_validation_due(run))
+
+
+def measure(run):
+    """{column of log.csv: value} for the steps since the last line. Waits for the device."""
+    config, state = run.config, run.state
+    run.stepper.metrics.read(state)
+    state.seconds += run.recorder.progress.lap(state.step)
+    means = {name: total / state.counted if state.counted else math.nan for name, total in state.sums.items()}
     return {
         "step": state.step,
-        "tokens": state.step * config.tokens_per_step,
+        "tokens": state.sequences * config.block_size,
         "seconds": state.seconds,
-        "train_loss": state.loss_sum / state.losses if state.losses else math.nan,
+        **means,
         "lr": get_lr(state.step - 1, config),
         "grad_norm": state.grad_norm,
     }
 
 
-# -- what the loop needs ----------------------------------------------------------------------------------------------
+def is_check_due(run):
+    """Whether to look for signals and failed steps: a look waits for the GPU, so not after each step."""
+    on_cpu = run.setup.device.type == "cpu"
+    interval = 1 if on_cpu else min(run.config.log_interval, MOST_FAILED_STEPS)
+    return is_validation_due(run) or run.state.step % interval == 0
 
 
-class Setup(NamedTuple):
-    """What exists before the first step."""
-
-    group: ProcessGroup
-    device: torch.device
-    dtype: torch.dtype  # of the forward pass
-    corpus: Corpus
-    model: GPT
-    compiled: bool  # whether to compile it
-    batches: TrainBatches
-    evaluate: Evaluator
+def must_stop(run):
+    """Whether a signal has come, in any process. Raises UserError after too many failed steps in a row."""
+    run.stepper.metrics.check_finite(Path(run.config.out_dir) / "last.pt")
+    return run.setup.group.any(run.signals.received)
 
 
-def set_up(config, set_by, loaded=None):
-    """The Setup of a run; loaded: the checkpoint it starts from. Raises UserError."""
-    device = devices.pick_device(config.device)
-    group = ProcessGroup(device.type, config.backend)
-    if group.world_size > 1 and device.type == "cuda":
-        device = devices.pick_device(f"cuda:{group.local_rank}")
-    if config.sequences_per_step % group.world_size:
-        raise UserError(
-            f"{config.sequences_per_step} sequences a step do not divide among {group.world_size} processes: give"
-            " another batch_size"
-        )
-    dtype = devices.pick_dtype(config.dtype, device)
-    torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
-    corpus = Corpus(Path("data") / config.dataset, config.prepare_command)
-    corpus.check_length(config.block_size)
-    model = resume.initial_model(config, corpus, loaded).to(device)
-    compiled = config.compile and (device.type == "cuda" or set_by["compile"] != "default")
-    batches = TrainBatches(corpus.path("train"), config, device, group.rank, group.world_size)
-    evaluate = Evaluator(corpus, config, device, dtype, group)
-    return Setup(group, device, dtype, corpus, model, compiled, batches, evaluate)
+# -- before the first step, and after the last ------------------------------------------------------------------------
 
 
-class Stepper(NamedTuple):
-    """What takes steps: `run(batch)` trains `model` in micro-batches, and counts in `metrics`."""
+class Run(NamedTuple):
+    """What the loop works with."""
 
-    run: object
-    model: torch.nn.Module  # compiled, or the GPT itself
-    micro_batch: int
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    metrics: StepMetrics
-    seconds: float  # to find the micro-batch and compile
-
-    def close(self):
-        if isinstance(self.run, compilation.CapturedStep):
-            self.run.close()
+    config: TrainConfig
+    setup: Setup
+    state: TrainState
+    stepper: Stepper
+    recorder: Recorder
+    signals: StopSignals
 
 
-def make_stepper(config, setup, state, batch, print_line):
-    """The Stepper of a run: finds the micro-batch, compiles, and captures where that is possible. Raises UserError.
+def begin(config, set_by, loaded):
+    """The Run, made in the order in which its parts need each other. Raises UserError."""
+    setup = set_up(config, set_by, loaded)
+    state = resume.initial_state(config, loaded)
+    recorder = Recorder(config, set_by, setup, state, loaded)  # locks out_dir, prints the header
+    stepper = make_stepper(config, setup, state, recorder.print)
+    if config.init_from == "resume":
+        recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus))
+    if loaded:
+        loaded.clear()  # frees its memory
+    recorder.begin(stepper)
+    setup.model.train()
+    recorder.progress.start(state.step)
+    return Run(config, setup, state, stepper, recorder, StopSignals())
 
-    batch: (B, block_size + 1), this process's share of a step, to try passes on. A micro-batch in `state` comes first.
-    """
-    start = time.perf_counter()
-    group, device, dtype, model = setup.group, setup.device, setup.dtype, setup.model
-    optimizer, scaler = configure_optimizer(model, config, device), configure_scaler(device, dtype)
 
-    def run_pass(model, size):
-        idx, targets, _ = next(micro_batch.in_parts(batch, size))
-        forward_backward(model, idx, targets, 1.0, scaler, dtype).item()
+def make_stepper(config, setup, state, print_line):
+    """The Stepper of a run: a new optimizer, and `train_step` as fast as the device allows. Raises UserError."""
+    optimizer = configure_optimizer(setup.model, config, setup.device)
+    scaler = configure_scaler(setup.device, setup.dtype)
+    return prepare_steps(train_step, optimizer, scaler, config, setup, state, print_line)
 
-    limit = config.micro_batch_size or state.micro_batch
-    sizes = micro_batch.candidates(model, len(batch), device, setup.compiled, limit)
-    step_model = compilation.compile_model(model) if setup.compiled else model
-    size, step_model = micro_batch.find(sizes, run_pass, model, step_model, print_line)
-    size = int(group.all_reduce([size], torch.distributed.ReduceOp.MIN)[0])
-    state.micro_batch, metrics = size, StepMetrics(device, state, group)
 
-    def run(batch):
-        step = train_step(batch, step_model, optimizer, scaler, size, config.grad_clip, dtype, group)
-        metrics.update(*step)
+def finish(run, stopped):
+    """Save what a stopped run resumes with, wait for the files, leave the group; returns the signal's number or 0."""
+    if stopped:
+        measure(run)
+        run.recorder.save_last()
+    run.recorder.finish(stopped)
+    run.stepper.close()  # before the group: a captured step holds its communicator
+    run.setup.group.close()
+    return (run.signals.received or signal.SIGTERM) if stopped else 0
 
-    def recover():  # from a capture that failed in the middle of a step
-        optimizer.zero_grad(set_to_none=True)
-        scaler.update(scaler.get_scale())
 
-    memory = micro_batch.memory_estimate(model, size, step_model is not model)
-    if config.cuda_graph and group.all(compilation.has_room(device, memory)):
-        run = compilation.CapturedStep(run, group.all, recover, print_line)
-    return Stepper(run, step_model, size, optimizer, scaler, metrics, round(time.perf_counter() - start, 1))
+def evaluate_only(config, set_by, loaded, path):
+    """Print the validation score of the checkpoint that was loaded from `path`. Raises UserError."""
+    setup = set_up(config, set_by, loaded)
+    sizes = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
+    score = setup.evaluate(setup.model, sizes[0])
+    if setup.group.is_main:
+        print(f"{path}: {score}")
+    setup.group.close()
 
 
 def main():
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(f"{__doc__}\n{config_help()}")
         return
-    options, set_by, loaded, path = resume.read_options(sys.argv[1:])
+    config, set_by, loaded, path = resume.read_options(sys.argv[1:])
     try:
-        if options.eval_only:
-            setup = set_up(options, set_by, loaded)
-            sizes = micro_batch.candidates(setup.model, 2**16, setup.device, False, options.micro_batch_size)
-            score = setup.evaluate(setup.model, sizes[0])
-            if setup.group.is_main:
-                print(f"{path}: {score}")
-            setup.group.close()
-        elif stopped_by := train(options, set_by, loaded):
+        if config.eval_only:
+            evaluate_only(config, set_by, loaded, path)
+        elif stopped_by := train(config, set_by, loaded):
             sys.exit(128 + stopped_by)
     except RuntimeError as error:
         if devices.is_out_of_memory(error):

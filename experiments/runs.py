@@ -25,7 +25,7 @@ from slm.config import OPTIONS, parse_command_line
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser
-from slm.training.run_folder import read_log
+from slm.training.log import read_log
 
 TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
 FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,options,corpus_tokens,device,torch,commit,date"
@@ -83,7 +83,7 @@ def train(what, arguments):
         **{name: rows[-1][name] for name in ("val_bpb", "val_loss", "tokens")},
         "best_bpb": min((row["val_bpb"] for row in rows), key=float),
         "seconds": round(float(rows[-1]["seconds"]), 1),
-        "compiling": described["seconds_to_settle"],
+        "compiling": described["setup_seconds"],
         "seed": described["options"]["seed"]["value"],
         "options": as_arguments(options),
         "corpus_tokens": described["corpus"]["splits"]["train"]["tokens"],

@@ -26,7 +26,8 @@ from slm.errors import UserError, run_script
 from slm.files import ROOT
 from slm.options import OptionParser
 from slm.text.corpus import Corpus
-from slm.training.run_folder import describe_run, read_log
+from slm.training.log import read_log
+from slm.training.run_folder import describe_run
 
 TABLE, PLOT = ROOT / "experiments" / "scaling.csv", ROOT / "experiments" / "scaling.png"
 FIELDS = "recipe,processes,step,tokens_per_step,tokens_per_second,sum_mb,sum_ms,loss_steps,train_loss"

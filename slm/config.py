@@ -119,7 +119,7 @@ class TrainConfig:
 
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
-SHORTENED = "a tenth of the run"  # what set a warm-up that was longer than a shortened run
+SHORTENED_WARMUP = "a tenth of the run"  # what set a warm-up that was longer than a shortened run
 NANOGPT_ONLY = {"always_save_checkpoint"}  # means nothing here: last.pt and best.pt are both kept
 OTHER_NAMES = {  # what other programs call an option
     **dict.fromkeys(["lr", "rate", "max_lr"], "learning_rate"),
@@ -282,7 +282,7 @@ def merge_config(*layers):
     steps = min(config.decay_steps, config.max_iters)
     shortened_by = max((set_by["max_iters"], set_by["lr_decay_iters"]), key=order.index)
     if config.warmup_iters > steps > 0 and order.index(set_by["warmup_iters"]) < order.index(shortened_by):
-        config.warmup_iters, set_by["warmup_iters"] = steps // 10, SHORTENED
+        config.warmup_iters, set_by["warmup_iters"] = steps // 10, SHORTENED_WARMUP
     return config, set_by
 
 

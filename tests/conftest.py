@@ -179,7 +179,7 @@ def signal_in_step(step, number=signal.SIGTERM):
     get_batch = TrainBatches.__getitem__
 
     def get_batch_and_signal(self, index):
-        if index == step - 1:
+        if index == (step - 1) * self.sequences:
             os.kill(os.getpid(), number)
         return get_batch(self, index)
 

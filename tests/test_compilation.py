@@ -94,11 +94,11 @@ def test_training_goes_on_after_a_capture_that_failed_in_mid_step(here, monkeypa
         if capture:
             monkeypatch.setattr(compilation, "has_room", lambda device, memory: True)
             monkeypatch.setattr(compilation, "capture_cuda_graph", functools.partial(capture, setup))
-        stepper = make_stepper(config, setup, TrainState(), setup.batches[0], lines.append)
+        stepper = make_stepper(config, setup, TrainState(), lines.append)
         setup.model.train()
         for step in range(4):
             set_lr(stepper.optimizer, get_lr(step, config))
-            stepper.run(setup.batches[step])
+            stepper.run(setup.batches[8 * step])
         assert len(lines) == bool(capture)
         stepper.close()
         return dict(setup.model.named_parameters()), stepper.metrics.sums
@@ -167,12 +167,12 @@ def test_a_captured_step_does_what_a_launched_one_does(here, dtype, optimizer):
         cuda = ["--device=cuda", f"--dtype={dtype}", "--micro_batch_size=4", "--compile=False"]
         config, set_by = small_config(*cuda, f"--optimizer={optimizer}", f"--cuda_graph={capturing}")
         setup = set_up(config, set_by)
-        stepper = make_stepper(config, setup, TrainState(), setup.batches[0], print)
+        stepper = make_stepper(config, setup, TrainState(), print)
         setup.model.train()
         for step in range(8):
             set_lr(stepper.optimizer, get_lr(step, config))
             seed_dropout(config.seed, step, 0)
-            stepper.run(setup.batches[step])
+            stepper.run(setup.batches[8 * step])
         assert capturing == bool(getattr(stepper.run, "replay", None))
         measured = [*stepper.metrics.sums.tolist(), stepper.metrics.grad_norm.item()]
         stepper.close()

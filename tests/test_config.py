@@ -7,7 +7,7 @@ from conftest import ROOT
 
 from slm.config import (
     OPTIONS,
-    SHORTENED,
+    SHORTENED_WARMUP,
     TrainConfig,
     config_help,
     merge_config,
@@ -241,7 +241,7 @@ def test_a_shortened_run_shortens_the_recipes_warm_up(case):
     config.check()
     assert config.warmup_iters == warm_up
     given = any("warmup_iters" in values for _, values in layers[1:])
-    assert (set_by["warmup_iters"] == SHORTENED) == (warm_up != 100 and not given)
+    assert (set_by["warmup_iters"] == SHORTENED_WARMUP) == (warm_up != 100 and not given)
 
 
 def test_a_warm_up_that_the_user_gives_is_never_shortened():

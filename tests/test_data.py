@@ -43,7 +43,7 @@ def test_each_token_is_trained_on_once_an_epoch(token_path):
     batches = train_batches(token_path, sequences=20)
     epochs = []
     for epoch in range(2):
-        steps = torch.cat([batches[step] for step in range(5 * epoch, 5 * epoch + 5)])
+        steps = torch.cat([batches[20 * step] for step in range(5 * epoch, 5 * epoch + 5)])
         assert steps.shape == (100, 11)
         assert torch.equal(steps[:, 1:], (steps[:, :-1] + 1) % 1003), "a window is not a piece of the text"
         targets = steps[:, 1:].flatten().tolist()
@@ -52,17 +52,25 @@ def test_each_token_is_trained_on_once_an_epoch(token_path):
     assert epochs[0] != epochs[1] and {start % 10 for start in epochs[0]} != {start % 10 for start in epochs[1]}
 
 
-def test_a_batch_depends_on_seed_and_step_alone(token_path):
+def test_a_batch_depends_on_the_seed_and_its_place_alone(token_path):
     """Also across the end of an epoch (100 windows, 24 a step), in any order, and however many processes share it."""
     first = train_batches(token_path, 24)
-    expected = [first[step] for step in range(10)]
+    expected = [first[24 * step] for step in range(10)]
     again = train_batches(token_path, 24)
     for step in (9, 4, 5, 0):
-        assert torch.equal(again[step], expected[step])
+        assert torch.equal(again[24 * step], expected[step])
     assert not torch.equal(train_batches(token_path, 24, seed=2)[0], expected[0])
     for world_size in (2, 3, 8):
-        shares = [train_batches(token_path, 24, 1, rank, world_size)[4] for rank in range(world_size)]
+        shares = [train_batches(token_path, 24, 1, rank, world_size)[96] for rank in range(world_size)]
         assert torch.equal(torch.cat(shares), expected[4])
+
+
+def test_another_batch_goes_on_where_the_last_one_ended(token_path):
+    """Two steps of 24 and then steps of 10: an epoch of 100 windows is still each window once."""
+    before, after = train_batches(token_path, 24), train_batches(token_path, 10)
+    windows = [before[0], before[24], *(after[first] for first in range(48, 98, 10))]
+    expected = train_batches(token_path, 98)[0]
+    assert torch.equal(torch.cat(windows), expected) and len(expected[:, 0].unique()) == 98
 
 
 def test_a_step_of_several_epochs(token_path):
@@ -101,13 +109,13 @@ def test_some_windows_of_the_validation_split(token_path):
 def test_a_corpus_that_is_replaced(token_path):
     """`prepare.py --force` gives the name to another file: the run reads the one it began with."""
     batches = train_batches(token_path, 20)
-    expected = [batches[step] for step in range(5)]
+    expected = [batches[20 * step] for step in range(5)]
     batches = train_batches(token_path, 20)
     assert torch.equal(batches[0], expected[0])
     np.zeros(2000, np.uint16).tofile(token_path.with_name("new"))
     os.replace(token_path.with_name("new"), token_path)
     for step in range(1, 5):
-        assert torch.equal(batches[step], expected[step])
+        assert torch.equal(batches[20 * step], expected[step])
 
 
 def test_a_corpus_that_becomes_shorter(token_path):
@@ -117,7 +125,7 @@ def test_a_corpus_that_becomes_shorter(token_path):
     os.truncate(token_path, 1000)
     with pytest.raises(UserError, match=r"t\.bin has become shorter while it was read: prepare it again"):
         for step in range(1, 4):  # the next step is in memory already
-            batches[step]
+            batches[20 * step]
     with pytest.raises(UserError, match="shorter"):
         batches.file.read_windows([0], 10)
 

@@ -151,7 +151,7 @@ def test_two_processes_continue_what_one_began(here):
     assert call("train.py", *options, "--out_dir=out/whole").status == 0
     with signal_in_step(7):
         assert call("train.py", *options, "--micro_batch_size=8", "--out_dir=out/halves").status
-    assert load_checkpoint("out/halves/last.pt")["progress"]["losses"] == 1
+    assert load_checkpoint("out/halves/last.pt")["progress"]["counted"] == 1
     torchrun(here, *options, "--micro_batch_size=2", "--out_dir=out/halves", "--init_from=resume")
     assert_same_losses("out/whole", "out/halves")
 

@@ -12,6 +12,7 @@ from conftest import assert_mistake, call, read_meta, small_config
 
 from slm.models import checkpoint
 from slm.text.corpus import Corpus
+from slm.training import evaluation
 from slm.training.distributed import ProcessGroup
 from slm.training.evaluation import Evaluator, Score
 
@@ -97,6 +98,23 @@ def test_a_signal_ends_it(model):
     assert evaluator()(model, 8, SimpleNamespace(received=15)) is None
     assert model.training
     assert evaluator()(model, 8, SimpleNamespace(received=0)).loss > 0
+
+
+@pytest.mark.parametrize("micro_batch", [1, 3, 7, 1000])
+@pytest.mark.parametrize("world_size", [2, 3, 5])
+def test_processes_ask_each_other_equally_often(model, monkeypatch, micro_batch, world_size):
+    """Or one would wait for an answer for ever. A signal in any process ends the validation in all."""
+    monkeypatch.setattr(evaluation, "BATCHES_BETWEEN_CHECKS", 2)
+    asked = []
+    for rank in range(world_size):
+        group = SimpleNamespace(rank=rank, world_size=world_size, all_reduce=lambda values: [1.0, 1.0])
+        group.any = lambda flag, rank=rank: asked.append(rank)
+        evaluator(group=group)(model, micro_batch, SimpleNamespace(received=0))
+        group.any = lambda flag: True
+        ended = evaluator(group=group)(model, micro_batch, SimpleNamespace(received=0)) is None
+        assert ended == (rank in asked)
+    assert len({asked.count(rank) for rank in range(world_size)}) == 1
+    assert asked or micro_batch == 1000
 
 
 def test_mixed_precision(model, losses):

@@ -23,7 +23,7 @@ def model():
 def test_parts_hold_each_sequence_once(size):
     """Where the size does not divide the batch, the last part is filled up with sequences without targets."""
     batch = torch.arange(8 * 6).view(8, 6)
-    parts = list(micro_batch.in_parts(batch, size))
+    parts = list(micro_batch.split(batch, size))
     assert {(idx.shape, targets.shape) for idx, targets, _ in parts} == {((size, 5), (size, 5))}
     assert sum(share for *_, share in parts) == pytest.approx(1)
     idx, targets = (torch.cat([part[i] for part in parts]) for i in (0, 1))

@@ -24,7 +24,7 @@ def run(here, monkeypatch):
     setup, state, printed = set_up(config, set_by), TrainState(), []
     monkeypatch.setattr("slm.training.progress.tqdm.write", printed.append)
     recorder = Recorder(config, set_by, setup, state, None)
-    recorder.begin(make_stepper(config, setup, state, setup.batches[0], print))
+    recorder.begin(make_stepper(config, setup, state, print))
     recorder.progress.start(0)
     yield SimpleNamespace(recorder=recorder, state=state, setup=setup, printed=printed)
     recorder.folder.close()
@@ -104,7 +104,7 @@ def test_a_folder_with_a_space_can_be_pasted(here, monkeypatch):
     setup, printed = set_up(config, set_by), []
     monkeypatch.setattr("slm.training.progress.tqdm.write", printed.append)
     recorder = Recorder(config, set_by, setup, TrainState(), None)
-    recorder.begin(make_stepper(config, setup, TrainState(), setup.batches[0], print))
+    recorder.begin(make_stepper(config, setup, TrainState(), print))
     recorder.finish(stopped=False)
     assert printed[-1] == "next: python sample.py --out_dir='out/my run'"
 
@@ -116,7 +116,7 @@ def test_other_processes_write_and_print_nothing(here, monkeypatch):
     setup.group.is_main = False
     state = TrainState(step=6)
     recorder = Recorder(config, set_by, setup, state, None)
-    recorder.begin(make_stepper(config, setup, state, setup.batches[0], print))
+    recorder.begin(make_stepper(config, setup, state, print))
     recorder.line({"step": 6}, Score(5.0, 2.5))
     recorder.validation(Score(5.0, 2.5))
     recorder.save_last()

@@ -123,7 +123,7 @@ def edit_last(name, edit):
     checkpoint.save_checkpoint(f"out/{name}/last.pt", saved)
 
 
-# -- another command, another version ---------------------------------------------------------------------------------
+# -- another command, another format ---------------------------------------------------------------------------------
 
 
 def test_resume_needs_no_options(here):
@@ -149,38 +149,33 @@ def test_a_finished_run(here):
     assert same_tensors(last("r")["model"], before) and log_of("out/r") == rows
 
 
-def test_a_run_of_another_version(whole, here):
-    """last.pt, config.json and log.csv with a field less and a field more."""
-    with signal_in_step(8):
+def test_a_run_of_format_1(whole, here):
+    """Its last.pt counts steps in place of sequences, and has other names."""
+    with signal_in_step(9):
         assert call("train.py", *options(12, "cut")).status
 
     def age(saved):
-        for part, name in (("config", "init_std"), ("progress", "best_step"), ("progress", "corpus")):
-            del saved[part][name]
-        del saved["model_config"]["init_std"]
-        saved["config"]["an option of tomorrow"] = 3
-        saved["progress"]["a number of tomorrow"] = 3.5
+        progress = saved["progress"]
+        progress["losses"], progress["loss_sum"] = progress.pop("counted"), progress.pop("sums")["train_loss"]
+        progress["skipped"], progress["skipped_in_a_row"] = progress.pop("failed"), progress.pop("failed_in_a_row")
+        del progress["sequences"], progress["dtype"], saved["tokens"]
 
     edit_last("cut", age)
-    rows = [line.split(",") for line in (here / "out/cut/log.csv").read_text().splitlines()]
-    (here / "out/cut/log.csv").write_text("".join(",".join([*row[:-1], "1"]) + "\n" for row in rows))
     result = call("train.py", *options(12, "cut"), "--init_from=resume")
     assert result.status == 0, result.err
-    assert same_tensors(last("cut")["model"], last("whole")["model"])
-    assert [row["train_loss"] for row in log_of("out/cut")] == [row["train_loss"] for row in log_of("out/whole")]
-    assert last("cut")["progress"]["corpus"] and "changed  an option" not in result.out
+    assert_same_run("cut", "whole")
 
 
-def test_a_shape_of_another_version(here, workshop):
-    """A checkpoint from before a field of the shape was added has its default; one from after is a sentence."""
-    saved = checkpoint.load_checkpoint(workshop.path / "out/small/best.pt")
-    del saved["model_config"]["bias"], saved["config"]["bias"]
-    checkpoint.save_checkpoint("older.pt", saved)
-    small = [option for option in SMALL_RUN if "n_" not in option and "block" not in option]
-    assert call("train.py", *small, "--init_from=older.pt", "--max_iters=4").status == 0
-    saved["model_config"]["rotary"] = True
-    checkpoint.save_checkpoint("newer.pt", saved)
-    assert_mistake(call("train.py", *small, "--init_from=newer.pt"), "another version", "rotary")
+def test_another_batch(here):
+    """Tokens are those that were trained on, and the next step takes the sequences behind them."""
+    assert call("train.py", *options(6, "r")).status == 0
+    result = call("train.py", *options(12, "r"), "--init_from=resume", "--batch_size=4")
+    assert result.status == 0, result.err
+    assert [int(row["tokens"]) for row in log_of("out/r")] == [32 * (8 * s) for s in (2, 4, 6)] + [
+        32 * (48 + 4 * s) for s in (2, 4, 6)
+    ]
+    assert last("r")["progress"]["sequences"] == 48 + 24 and last("r")["tokens"] == 32 * 72
+    assert "12 steps of 128 tokens = 2,304 tokens" in result.out
 
 
 def test_another_corpus(here, workshop):
@@ -224,28 +219,26 @@ def test_a_restart_by_torchrun_resumes(here, monkeypatch):
 def test_no_optimizer_to_resume_with(here, workshop):
     (here / "out/small").mkdir(parents=True)
     shutil.copy(workshop.path / "out/small/best.pt", here / "out/small/last.pt")
-    assert_mistake(
-        call("train.py", *SMALL_RUN, "--init_from=resume"), "holds no optimizer", "--init_from=out/small/last"
-    )
+    assert_mistake(call("train.py", *SMALL_RUN, "--init_from=resume"), "has no optimizer", "--init_from=out/small/last")
 
 
 def test_float16_and_back(here):
-    """A scale of float16 is kept for float16 alone."""
+    """Each type keeps its own scale, also a scale of float16 that has fallen to 1."""
     config, set_by = small_config()
     setup = train.set_up(config, set_by)
-    state = TrainState(step=3)
 
-    def scale_after(saved_scale, dtype):
-        stepper = train.make_stepper(config, setup, TrainState(), setup.batches[0], print)
-        scaler = train.configure_scaler(torch.device("cpu"), dtype)
+    def scale_after(saved_scale, saved_dtype, dtype):
+        scaler = train.configure_scaler(torch.device("cpu"), getattr(torch, dtype))
+        stepper = train.make_stepper(config, setup, TrainState(), print)._replace(scaler=scaler)
         saved = scaler.state_dict() | {"scale": saved_scale}
-        contents = {"optimizer": {}, "scaler": saved, "config": {}}
-        resume.restore(contents, config, state, stepper.optimizer, scaler, setup.corpus)
+        contents = {"optimizer": {}, "scaler": saved, "config": {}, "progress": {"dtype": saved_dtype}}
+        resume.restore(contents, config, TrainState(step=3, dtype=dtype), stepper, setup.corpus)
         return scaler.get_scale()
 
-    assert scale_after(1024.0, torch.float16) == 1024
-    assert scale_after(1.0, torch.float16) == 65536, "a run in bfloat16 goes on in float16"
-    assert scale_after(1024.0, torch.bfloat16) == 1, "a run in float16 goes on in bfloat16"
+    assert scale_after(1024.0, "float16", "float16") == 1024
+    assert scale_after(1.0, "float16", "float16") == 1
+    assert scale_after(1.0, "bfloat16", "float16") == 65536
+    assert scale_after(1024.0, "float16", "bfloat16") == 1
 
 
 # -- fine-tuning ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from conftest import SMALL_RUN, assert_mistake, call, log_of, start, wait_until
 from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
 from slm.training import run_folder
-from slm.training.run_folder import Log, RunFolder, describe_run, draw_losses, read_description, read_log
+from slm.training.log import Log, draw_losses, read_log
+from slm.training.run_folder import RunFolder, describe_run, read_description
 from slm.training.train_state import TrainState
 
 LINE = {"step": 2, "tokens": 512, "seconds": 1.5, "train_loss": 6.0, "lr": 1e-3, "grad_norm": 0.5}

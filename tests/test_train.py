@@ -54,7 +54,7 @@ def test_a_step_is_a_step_of_plain_pytorch(workshop, micro_batch):
     )
     expected = []
     for step in range(3):
-        batch = batches[step]  # (8, 33): 8 sequences of 32 tokens and the token after each
+        batch = batches[8 * step]  # (8, 33): 8 sequences of 32 tokens and the token after each
         logits, _ = plain(batch[:, :-1], batch[:, 1:])
         loss = F.cross_entropy(logits.flatten(0, 1), batch[:, 1:].flatten())
         optimizer.zero_grad()
@@ -71,10 +71,10 @@ def test_a_step_is_a_step_of_plain_pytorch(workshop, micro_batch):
     group = ProcessGroup("cpu")
     for step in range(3):
         train.set_lr(optimizer, train.get_lr(step, config))
-        loss, grad_norm, _ = train.train_step(
-            batches[step], ours, optimizer, scaler, micro_batch, config.grad_clip, torch.float32, group
+        metrics, grad_norm, _ = train.train_step(
+            batches[8 * step], ours, optimizer, scaler, micro_batch, config.grad_clip, torch.float32, group
         )
-        assert (loss.item(), grad_norm.item()) == pytest.approx(expected[step], rel=1e-5)
+        assert (metrics["train_loss"].item(), grad_norm.item()) == pytest.approx(expected[step], rel=1e-5)
     for name, parameter in ours.named_parameters():
         torch.testing.assert_close(parameter, plain.get_parameter(name), atol=1e-6, rtol=1e-5, msg=name)
 
@@ -92,30 +92,28 @@ def test_no_clipping(workshop):
     assert grad_norm > 1 and change.norm().item() == pytest.approx(grad_norm.item(), rel=1e-4)
 
 
-@pytest.mark.parametrize(("dtype", "is_error"), [(torch.float32, True), (torch.bfloat16, True), (torch.float16, False)])
-def test_a_step_that_is_not_finite_is_skipped(workshop, monkeypatch, dtype, is_error):
-    """In float16 it is no error as long as the scale can fall; in other types it is one at once."""
+@pytest.mark.parametrize("grad_clip", [0.0, 1.0])
+@pytest.mark.parametrize("gradient", [math.nan, math.inf, 1e25], ids=["nan", "infinite", "finite, its norm is not"])
+@pytest.mark.parametrize(
+    ("dtype", "is_failure"), [(torch.float32, True), (torch.bfloat16, True), (torch.float16, False)]
+)
+def test_a_step_that_is_not_finite_is_skipped(workshop, monkeypatch, dtype, is_failure, gradient, grad_clip):
+    """In float16 it is no failure as long as the scale can fall; in other types it is one at once."""
     config, _ = small_config()
     model = GPT(GPTConfig(vocab_size=512, block_size=32, n_layer=1, n_head=2, n_embd=32, dropout=0.0))
     optimizer, scaler = train.configure_optimizer(model, config, CPU), train.configure_scaler(CPU, dtype)
     batch = TrainBatches(workshop.path / "data/small/train.bin", config, CPU)[0]
-    arguments = batch, model, optimizer, scaler, 8, 1.0, dtype, ProcessGroup("cpu")
+    group = ProcessGroup("cpu")
+    arguments = batch, model, optimizer, scaler, 8, grad_clip, dtype, group
     before = copy.deepcopy(dict(model.named_parameters()))
     with monkeypatch.context() as patch:
-        patch.setattr(train, "forward_backward", fill_gradients_with_nan)
-        _, grad_norm, error = train.train_step(*arguments)
-    assert not grad_norm.isfinite() and error.item() == is_error
+        patch.setattr(group, "sum_gradients", lambda parameters: [p.grad.fill_(gradient) for p in parameters])
+        _, grad_norm, failed = train.train_step(*arguments)
+    assert not grad_norm.isfinite() and failed.item() == is_failure
     assert same_tensors(dict(model.named_parameters()), before)
     assert scaler.get_scale() == (32768 if dtype == torch.float16 else 1)
     _, grad_norm, _ = train.train_step(*arguments)
     assert grad_norm.isfinite() and not same_tensors(dict(model.named_parameters()), before)
-
-
-def fill_gradients_with_nan(model, idx, targets, weight, scaler, dtype):
-    loss = scaler.scale(torch.ones(()))  # which makes the scaler ready
-    for parameter in model.parameters():
-        parameter.grad = torch.full_like(parameter, math.nan)
-    return loss
 
 
 def test_decay_is_for_matrices():
@@ -291,14 +289,12 @@ def test_help():
 def bad_steps(monkeypatch):
     """A set of numbers; the gradient of the optimizer steps in it, counted from 0, is not a number."""
     bad, numbers = set(), iter(range(10**6))
-    unscale = torch.amp.GradScaler.unscale_
 
-    def spoil(self, optimizer):
+    def spoil(self, parameters):
         if next(numbers) in bad:
-            optimizer.param_groups[0]["params"][0].grad[0] = math.nan
-        return unscale(self, optimizer)
+            next(iter(parameters)).grad[0] = math.nan
 
-    monkeypatch.setattr(torch.amp.GradScaler, "unscale_", spoil)
+    monkeypatch.setattr(ProcessGroup, "sum_gradients", spoil)
     return bad
 
 
@@ -313,7 +309,7 @@ def test_a_step_that_is_not_finite_is_a_line(here, bad_steps):
         "step 10: 3 steps were skipped so far: the gradient was not finite",
     ]
     saved = checkpoint.load_checkpoint("out/small/last.pt")
-    assert saved["progress"]["skipped"] == 3
+    assert saved["progress"]["failed"] == 3
     assert all(tensor.isfinite().all() for tensor in saved["model"].values())
     assert [row["step"] for row in log_of("out/small") if row["train_loss"] == "nan"] == ["10"]
 

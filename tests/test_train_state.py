@@ -8,17 +8,18 @@ import pytest
 import torch
 
 from slm.errors import UserError
-from slm.training.train_state import BAD_STEPS_IN_A_ROW, StepMetrics, TrainState
+from slm.training.train_state import MOST_FAILED_STEPS, StepMetrics, TrainState
 
-ALONE = SimpleNamespace(is_main=True, all_reduce=lambda values: values)
+ALONE = SimpleNamespace(world_size=1, all_reduce=lambda values: values)
 
 
 def metrics_of(state=None, group=ALONE):
     return StepMetrics(torch.device("cpu"), state or TrainState(), group)
 
 
-def update(metrics, loss, grad_norm=1.0, is_error=True):
-    metrics.update(torch.tensor(loss), torch.tensor(grad_norm), torch.tensor(is_error))
+def update(metrics, loss, grad_norm=1.0, failed=False, **more):
+    means = {name: torch.tensor(value) for name, value in {"train_loss": loss, **more}.items()}
+    metrics.update(means, torch.tensor(grad_norm), torch.tensor(failed))
 
 
 def read(metrics):
@@ -31,15 +32,9 @@ def read(metrics):
 
 
 def test_there_and_back():
-    state = TrainState(step=7, logged=6, seconds=1.5, best=3.25, micro_batch=4, corpus="abc")
-    assert TrainState.from_dict(state.to_dict()) == state
+    state = TrainState(step=7, logged=6, seconds=1.5, best=3.25, micro_batch=4, corpus="abc", sums={"train_loss": 2.0})
+    assert TrainState(**state.to_dict()) == state
     assert set(state.to_dict()) == {field.name for field in fields(TrainState)}
-
-
-def test_a_field_more_or_less():
-    """A checkpoint from before a field was added, and one from after, both load."""
-    assert TrainState.from_dict({"step": 3}) == TrainState(step=3)
-    assert TrainState.from_dict({"step": 3, "a field of tomorrow": 1}) == TrainState(step=3)
 
 
 # -- the sums ---------------------------------------------------------------------------------------------------------
@@ -48,59 +43,58 @@ def test_a_field_more_or_less():
 def test_sums_of_a_line():
     metrics = metrics_of()
     for loss in (3.0, 2.0, 1.0):
-        update(metrics, loss, grad_norm=loss / 2)
+        update(metrics, loss, grad_norm=loss / 2, another=10 * loss)
     state = read(metrics)
-    assert (state.losses, state.loss_sum, state.grad_norm) == (3, 6.0, 0.5)
+    assert (state.counted, state.sums, state.grad_norm) == (3, {"train_loss": 6.0, "another": 60.0}, 0.5)
     metrics.start_line(state)
-    assert (state.losses, state.loss_sum) == (0, 0)
-    update(metrics, 5.0)
-    assert (read(metrics).losses, read(metrics).loss_sum) == (1, 5.0)
+    assert (state.counted, state.sums) == (0, {"train_loss": 0, "another": 0})
+    update(metrics, 5.0, another=1.0)
+    assert (read(metrics).counted, read(metrics).sums) == (1, {"train_loss": 5.0, "another": 1.0})
 
 
 def test_a_resumed_run_continues_in_the_middle_of_a_line():
     metrics = metrics_of()
     update(metrics, 3.0)
-    update(metrics, math.nan, math.nan)
+    update(metrics, math.nan, math.nan, failed=True)
     again = metrics_of(read(metrics))
     for one in (metrics, again):
         update(one, 2.0)
     assert read(again) == read(metrics)
 
 
-def test_processes_count_the_sum_so_far_once():
-    """Each process adds its share of the loss; rank 0's sum in the checkpoint is that of all of them."""
-    saved = TrainState(losses=3, loss_sum=9.0)
+def test_a_metric_is_the_mean_over_processes():
+    """Each process measures its own sequences; the sum so far in the checkpoint is that mean, and counts once."""
+    saved = TrainState(counted=3, sums={"train_loss": 9.0})
     shares = []
-    for rank in range(2):
-        group = SimpleNamespace(is_main=rank == 0, all_reduce=lambda values: shares.append(values[0]) or values)
+    for loss in (1.0, 2.0):
+        group = SimpleNamespace(world_size=2, all_reduce=lambda values: shares.append(values[0]) or values)
         metrics = metrics_of(saved, group)
-        update(metrics, 1.5)
-        state = read(metrics)
-        assert state.losses == 4
-    assert sum(shares) == 9.0 + 2 * 1.5
+        update(metrics, loss)
+        assert read(metrics).counted == 4
+    assert sum(shares) / 2 == 9.0 + 1.5
 
 
 def test_steps_that_are_not_finite():
-    """They are no part of the mean loss; they are counted, unless float16's scale is still to blame."""
+    """They count in no mean; they are counted apart, unless float16's scale is still to blame."""
     metrics = metrics_of()
     update(metrics, 3.0)
-    update(metrics, math.nan, math.inf)
-    update(metrics, 3.0, math.nan)
+    update(metrics, math.nan, math.inf, failed=True)
+    update(metrics, 3.0, math.nan, failed=True)
     state = read(metrics)
-    assert (state.losses, state.loss_sum, state.skipped, state.skipped_in_a_row) == (1, 3.0, 2, 2)
-    update(metrics, 3.0, math.inf, is_error=False)
-    assert (read(metrics).skipped, read(metrics).skipped_in_a_row) == (2, 0)
-    update(metrics, math.nan, math.nan)
+    assert (state.counted, state.sums, state.failed, state.failed_in_a_row) == (1, {"train_loss": 3.0}, 2, 2)
+    update(metrics, 3.0, math.inf, failed=False)
+    assert (read(metrics).failed, read(metrics).failed_in_a_row) == (2, 0)
+    update(metrics, math.nan, math.nan, failed=True)
     update(metrics, 3.0)
-    assert (read(metrics).skipped, read(metrics).skipped_in_a_row) == (3, 0)
+    assert (read(metrics).failed, read(metrics).failed_in_a_row) == (3, 0)
 
 
 def test_many_of_them_in_a_row_end_a_run(tmp_path):
     metrics = metrics_of()
-    for _ in range(BAD_STEPS_IN_A_ROW - 1):
-        update(metrics, math.nan, math.nan)
+    for _ in range(MOST_FAILED_STEPS - 1):
+        update(metrics, math.nan, math.nan, failed=True)
     metrics.check_finite(tmp_path / "last.pt")
-    update(metrics, math.nan, math.nan)
+    update(metrics, math.nan, math.nan, failed=True)
     with pytest.raises(UserError) as raised:
         metrics.check_finite(tmp_path / "last.pt")
     assert "10 steps in a row had a gradient that is not finite: try a lower --learning_rate" in str(raised.value)

@@ -2,7 +2,8 @@
 
 The corpus is a ring: its last end-of-text is followed by its first story. An epoch cuts the ring into windows of
 block_size tokens at a random offset and visits them in a random order, so every token is trained on once, except the
-fewer than block_size tokens left over at the cut. Which sequences make a step depends on the seed and the step alone.
+fewer than block_size tokens left over at the cut. Which sequences make a step depends on the seed and on how many came
+before.
 """
 
 import functools
@@ -15,10 +16,11 @@ from slm.text.corpus import TokenFile
 
 
 class TrainBatches:
-    """The sequences of each step: `batches[step]` is a (sequences, block_size + 1) int64 tensor on the device.
+    """The sequences of each step, of a run that counts its sequences from 0 over all epochs.
 
-    config: its block_size, sequences_per_step and seed. Of a step's sequences process `rank` of `world_size` gets its
-    share, in order. While the device computes a step, a thread reads the next one into pinned memory.
+    `batches[first]` is a (B, block_size + 1) int64 tensor on the device: this process's share, in order, of the step
+    that begins with sequence `first`. config: its block_size, sequences_per_step and seed. While the device computes a
+    step, a thread reads the next one into pinned memory.
     """
 
     def __init__(self, path, config, device, rank=0, world_size=1):
@@ -27,7 +29,7 @@ class TrainBatches:
         self.windows = self.file.tokens // self.block_size  # in an epoch
         self.share = slice(rank * sequences // world_size, (rank + 1) * sequences // world_size)
         self.thread = ThreadPoolExecutor(1, "batches")
-        self.next_step, self.next_batch = None, None  # the step that the thread reads, and its future
+        self.next_first, self.next_batch = None, None  # the step that the thread reads, and its future
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a step may span two epochs; one object lives as long as the run
     def epoch_starts(self, epoch):
@@ -36,20 +38,29 @@ class TrainBatches:
         offset = random.integers(self.block_size)
         return offset + self.block_size * random.permutation(self.windows)
 
-    def starts(self, step):
-        """Where each sequence of a step starts, of all processes together: (sequences,) int64."""
-        numbers = np.arange(step * self.sequences, (step + 1) * self.sequences)
+    def starts(self, first):
+        """Where each sequence of a step starts, of all processes together: (sequences_per_step,) int64."""
+        numbers = np.arange(first, first + self.sequences)
         epochs, places = numbers // self.windows, numbers % self.windows
         return np.concatenate([self.epoch_starts(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs)])
 
-    def read(self, step):
-        batch = torch.from_numpy(self.file.read_windows(self.starts(step)[self.share], self.block_size + 1))
+    def read(self, first):
+        batch = torch.from_numpy(self.file.read_windows(self.starts(first)[self.share], self.block_size + 1))
         return batch.pin_memory() if self.device.type == "cuda" else batch
 
-    def __getitem__(self, step):
-        batch = self.next_batch.result() if self.next_step == step else self.read(step)
-        self.next_step, self.next_batch = step + 1, self.thread.submit(self.read, step + 1)
+    def __getitem__(self, first):
+        batch = self.next_batch.result() if self.next_first == first else self.read(first)
+        self.next_first = first + self.sequences
+        self.next_batch = self.thread.submit(self.read, self.next_first)
         return batch.to(self.device, non_blocking=True)
+
+
+def validation_windows(file, block_size, most):
+    """The numbers of the windows of a TokenFile to validate on: all, or `most` of them, spread evenly (0: all)."""
+    windows = np.arange(-(-file.tokens // block_size))
+    if 0 < most < len(windows):
+        windows = np.linspace(0, len(windows) - 1, most).round().astype(np.int64)
+    return windows
 
 
 def validation_batches(file, block_size, batch_size, max_windows, device, rank=0, world_size=1):
@@ -58,9 +69,7 @@ def validation_batches(file, block_size, batch_size, max_windows, device, rank=0
     idx, targets: (batch_size, block_size); targets past the end of the file are -1, count is how many are not.
     max_windows: 0 for all windows, else how many, spread evenly over the file. Processes take turns.
     """
-    windows = np.arange(-(-file.tokens // block_size))
-    if 0 < max_windows < len(windows):
-        windows = np.linspace(0, len(windows) - 1, max_windows).round().astype(np.int64)
+    windows = validation_windows(file, block_size, max_windows)
     for first in range(rank * batch_size, len(windows), world_size * batch_size):
         starts = windows[first : first + batch_size] * block_size
         batch = file.read_windows(starts - 1, block_size + 1)  # end-of-text predicts the first token of a story

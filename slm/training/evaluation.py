@@ -7,7 +7,9 @@ import torch
 
 from slm import devices
 from slm.text.corpus import TokenFile
-from slm.training.batches import validation_batches
+from slm.training.batches import validation_batches, validation_windows
+
+BATCHES_BETWEEN_CHECKS = 16  # of each of several processes, which then ask each other for a signal
 
 
 class Score(NamedTuple):
@@ -31,7 +33,7 @@ class Evaluator:
 
     @torch.no_grad()
     def __call__(self, model, micro_batch, signals=None):
-        """The Score of `model`, on batches of micro_batch; None once a signal is received.
+        """The Score of `model`, on batches of micro_batch; None once a signal is received, in any process.
 
         Processes take turns with the batches. End-of-text tokens count as tokens, and not as text.
         """
@@ -40,18 +42,22 @@ class Evaluator:
         batches = validation_batches(
             self.file, config.block_size, micro_batch, windows, self.device, group.rank, group.world_size
         )
+        every = BATCHES_BETWEEN_CHECKS if group.world_size > 1 else 1
+        # every process has so many whole batches; some have one more
+        common = len(validation_windows(self.file, config.block_size, windows)) // (micro_batch * group.world_size)
         total, count = 0.0, 0
         nats = torch.zeros((), device=self.device)
         was_training = model.training
         model.eval()
         try:
-            for number, (idx, targets, predicted) in enumerate(batches, 1):
-                if signals and signals.received:
+            for number, (idx, targets, predicted) in enumerate(batches):
+                is_check_due = signals and number % every == 0 and number < common
+                if is_check_due and group.any(signals.received):
                     return None
                 with devices.autocast(self.device, self.dtype):
                     nats += model(idx, targets, with_logits=False)[1] * predicted
                 count += predicted
-                if number % 64 == 0:  # a long sum in float32 would round
+                if number % 64 == 63:  # a long sum in float32 would round
                     total += nats.item()
                     nats.zero_()
         finally:

@@ -10,7 +10,7 @@ from model import LOGITS_CHUNK, LOGITS_CHUNK_COMPILED
 from slm import devices
 from slm.errors import UserError, first_line
 
-# tokens of a pass: more keep a GPU busier, up to a point; on a CPU more only fall out of its caches
+# tokens per pass: more keep a GPU busier, up to a point, and overflow the caches of a CPU
 MOST_TOKENS = {"cuda": 131072, "mps": 16384, "cpu": 4096}
 
 
@@ -80,11 +80,11 @@ def find(sizes, run_pass, model, compiled_model, print_line):
     raise UserError("one sequence does not fit in memory: give a smaller model or --block_size")
 
 
-def in_parts(batch, micro_batch):
+def split(batch, micro_batch):
     """Cut batch (B, block_size + 1) into (idx, targets, share): micro-batches that all have one shape.
 
-    idx, targets: (micro_batch, block_size). share: how much of the batch's sequences they hold. Compiled code needs the
-    one shape: where micro_batch does not divide B, the last part is filled up with sequences that have no targets.
+    idx, targets: (micro_batch, block_size). share: how much of the batch's sequences they hold. Compiled code needs
+    one shape: where micro_batch does not divide B, the last one is filled up with sequences that have no targets.
     """
     idx, targets = batch[:, :-1], batch[:, 1:]
     missing = -len(batch) % micro_batch

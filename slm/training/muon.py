@@ -24,11 +24,16 @@ class Muon(torch.optim.AdamW):
     """
 
     def __init__(self, groups, blocks, dtype, **options):
-        matrices = {parameter for parameter in blocks.parameters() if parameter.dim() == 2}
+        # how many matrices each parameter holds: c_attn has queries, keys and values below each other
+        self.parts = {
+            parameter: 3 if name.endswith("attn.c_attn.weight") else 1
+            for name, parameter in blocks.named_parameters()
+            if parameter.dim() == 2
+        }
         both = []
         for group in groups:
-            both.append({**group, "params": [p for p in group["params"] if p not in matrices]})
-            both.append({**group, "params": [p for p in group["params"] if p in matrices], "muon": True})
+            both.append({**group, "params": [p for p in group["params"] if p not in self.parts]})
+            both.append({**group, "params": [p for p in group["params"] if p in self.parts], "muon": True})
         super().__init__([group for group in both if group["params"]], **options)
         self.dtype = dtype
 
@@ -40,9 +45,10 @@ class Muon(torch.optim.AdamW):
             if group.get("muon"):
                 by_shape = {}
                 for parameter in group["params"]:
-                    parts = 3 if parameter.size(0) == 3 * parameter.size(1) else 1  # c_attn's: queries, keys, values
                     tensors = (parameter, parameter.grad, self.momentum_of(parameter))
-                    for views in zip(*(wide_matrices(tensor, parts) for tensor in tensors), strict=True):
+                    for views in zip(
+                        *(wide_matrices(tensor, self.parts[parameter]) for tensor in tensors), strict=True
+                    ):
                         by_shape.setdefault(views[0].shape, []).append(views)
                 for views in by_shape.values():
                     self.step_matrices(*zip(*views, strict=True), group, applied)

@@ -9,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from slm import devices
-from slm.config import SHORTENED
+from slm.config import SHORTENED_WARMUP
 from slm.text.corpus import OTHER_PROGRAM
 from slm.training import compilation, micro_batch
 
@@ -25,14 +25,16 @@ def format_count(number):
     return f"{number / 1e6:.2f} M" if number < 1e9 else f"{number / 1e9:.2f} G"
 
 
-def run_header(config, set_by, setup):
+def run_header(config, set_by, setup, state):
     """Lines that say what a run will do."""
     model, corpus, processes = setup.model, setup.corpus, setup.group.world_size
-    shape, tokens = model.config, config.max_iters * config.tokens_per_step
+    sequences = state.sequences + (config.max_iters - state.step) * config.sequences_per_step
+    shape, tokens = model.config, sequences * config.block_size
     epochs = tokens / corpus.tokens["train"]
     warning = ", enough to learn the corpus by heart" if epochs > MANY_EPOCHS else ""
     count = f"{processes} x " if processes > 1 else ""
-    shortened = f"warm-up  {config.warmup_iters} steps, {SHORTENED}" if set_by["warmup_iters"] == SHORTENED else ""
+    is_shortened = set_by["warmup_iters"] == SHORTENED_WARMUP
+    shortened = f"warm-up  {config.warmup_iters} steps, {SHORTENED_WARMUP}" if is_shortened else ""
     foreign = (
         ", made by another program and read as GPT-2's tokens" if corpus.meta.get("source") == OTHER_PROGRAM else ""
     )
@@ -56,7 +58,7 @@ def step_header(config, setup, stepper):
     return (
         f"step     {config.sequences_per_step:,} sequences, in micro-batches of {stepper.micro_batch}; about"
         f" {memory / 2**30:.1f} GiB of memory"
-        + (f", compiled in {stepper.seconds:.0f} s" if compiled else "")
+        + (f", compiled in {stepper.setup_seconds:.0f} s" if compiled else "")
         + (", captured as a CUDA graph" if captured else "")
     )
 

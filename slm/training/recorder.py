@@ -18,7 +18,7 @@ from slm.training.progress import Progress, ending, run_header, sample_story, st
 from slm.training.run_folder import RunFolder, describe_run, read_description
 from slm.training.trackers import start_trackers
 
-HOPELESS = 2  # a loss above so many times that of guessing is no "best so far"
+DIVERGED = 2  # times the loss of guessing; a loss above that is no "best so far"
 
 
 class Recorder:
@@ -35,8 +35,8 @@ class Recorder:
         self.print = self.progress.print
         self.folder = RunFolder(config.out_dir, self.print) if setup.group.is_main else None
         self.last_loss, self.trackers, self.stepper = None, [], None
-        self.skipped = state.skipped  # of these steps the user knows
-        self.print(run_header(config, set_by, setup))
+        self.failed = state.failed  # steps that were reported
+        self.print(run_header(config, set_by, setup, state))
 
     def begin(self, stepper):
         """Open the folder for a run that `stepper` trains: an earlier one moves aside. Raises UserError."""
@@ -55,7 +55,7 @@ class Recorder:
             processes=self.setup.group.world_size,
             torchrun_id=torchrun_id(),
             micro_batch=stepper.micro_batch,
-            seconds_to_settle=stepper.seconds,  # to find the micro-batch and compile
+            setup_seconds=stepper.setup_seconds,  # to find the micro-batch and compile
             corpus=self.setup.corpus.meta,
             wandb_id=next((tracker.id for tracker in self.trackers if hasattr(tracker, "id")), None),
         )
@@ -68,9 +68,9 @@ class Recorder:
             return
         if score:
             line |= {"val_loss": score.loss, "val_bpb": score.bpb}
-        if self.state.skipped > self.skipped:
-            self.skipped = self.state.skipped
-            steps = "1 step was" if self.skipped == 1 else f"{self.skipped:.0f} steps were"
+        if self.state.failed > self.failed:
+            self.failed = self.state.failed
+            steps = "1 step was" if self.failed == 1 else f"{self.failed:.0f} steps were"
             self.print(f"step {self.state.step:,}: {steps} skipped so far: the gradient was not finite")
         self.folder.add_line(line)
         for tracker in self.trackers:
@@ -81,13 +81,13 @@ class Recorder:
         """Save last.pt, and best.pt where this is the best so far; draw the curve; print the score and a story."""
         state, config, guessing = self.state, self.config, math.log(self.setup.corpus.vocab_size)
         self.last_loss = score.loss
-        is_best = score.loss < min(state.best, HOPELESS * guessing)
+        is_best = score.loss < min(state.best, DIVERGED * guessing)
         if is_best:
             state.best, state.best_step = score.loss, state.step
         if not self.folder:
             return
         remark = ", the best so far" if is_best else ""
-        if not score.loss < HOPELESS * guessing:
+        if not score.loss < DIVERGED * guessing:
             remark = f", where guessing gives {guessing:.2f}: try a lower --learning_rate"
         self.print(f"step {state.step:,}: {score}{remark}")
         contents = self.contents()

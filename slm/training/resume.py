@@ -18,6 +18,7 @@ from slm.models import checkpoint
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
 from slm.training.run_folder import read_description
+from slm.training.train_state import TrainState
 
 # options that a checkpoint decides: every field of the model that is an option and that its weights depend on
 SHAPE = [
@@ -69,9 +70,23 @@ def load_initial_checkpoint(config):
     else:
         path = checkpoint.find_checkpoint(config.out_dir if config.init_from == "scratch" else config.init_from)
     loaded = checkpoint.load_checkpoint(path)
-    if config.init_from == "resume" and "optimizer" not in loaded:
-        raise UserError(f"{path} holds no optimizer, so no run can resume from it: --init_from={path} fine-tunes it")
+    if config.init_from == "resume":
+        if "optimizer" not in loaded:
+            raise UserError(f"{path} has no optimizer, so no run can resume from it: --init_from={path} fine-tunes it")
+        loaded["progress"] = read_progress(loaded)
     return loaded, path
+
+
+def read_progress(loaded):
+    """The fields of TrainState in a loaded last.pt. Format 1 counted steps, of which each had the same batch."""
+    progress = dict(loaded["progress"])
+    if "losses" in progress:
+        config = loaded["config"]
+        progress["sequences"] = progress["step"] * config["batch_size"] * config["gradient_accumulation_steps"]
+        progress["counted"], progress["sums"] = progress.pop("losses"), {"train_loss": progress.pop("loss_sum")}
+        progress["failed"], progress["failed_in_a_row"] = progress.pop("skipped"), progress.pop("skipped_in_a_row")
+        progress["dtype"] = "float16" if loaded["scaler"]["scale"] > 1 else ""
+    return progress
 
 
 def initial_model(config, corpus, loaded):
@@ -97,15 +112,20 @@ def initial_model(config, corpus, loaded):
     return checkpoint.build_model(loaded, dropout=config.dropout, block_size=config.block_size)
 
 
-def restore(loaded, config, state, optimizer, scaler, corpus):
-    """Load the optimizer and the scaler of the checkpoint; returns lines on what differs from then, one a thing.
+def initial_state(config, loaded):
+    """The TrainState of a run that begins, or of the run that it resumes."""
+    return TrainState(**loaded["progress"]) if config.init_from == "resume" else TrainState()
 
-    Another corpus has another validation split: `state.best` then starts afresh.
+
+def restore(loaded, config, state, stepper, corpus):
+    """Load the optimizer and the scaler of the checkpoint; returns lines on what differs from then, one for each thing.
+
+    Another corpus has another validation split: `state.best` then starts over.
     """
-    groups = optimizer.state_dict()["param_groups"]  # today's options, the earlier state
-    optimizer.load_state_dict({"state": loaded["optimizer"], "param_groups": groups})
-    if scaler.get_scale() > 1 and loaded["scaler"]["scale"] > 1:  # a run in float16 goes on in float16
-        scaler.load_state_dict(loaded["scaler"])
+    groups = stepper.optimizer.state_dict()["param_groups"]  # today's options, the earlier state
+    stepper.optimizer.load_state_dict({"state": loaded["optimizer"], "param_groups": groups})
+    if loaded["progress"]["dtype"] == state.dtype:  # each type has a scale of its own
+        stepper.scaler.load_state_dict(loaded["scaler"])
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
     if state.step >= config.max_iters:
         lines.append("         which is its last step: a larger --max_iters trains further")
@@ -114,7 +134,7 @@ def restore(loaded, config, state, optimizer, scaler, corpus):
             lines.append(f"changed  {name}: {was} -> {getattr(config, name)}")
     if state.corpus and state.corpus != corpus.fingerprint():
         state.best, state.best_step = math.inf, 0
-        lines.append(f"changed  the tokens in {corpus.folder}: losses do not compare, so the best starts afresh")
+        lines.append(f"changed  the tokens in {corpus.folder}: losses do not compare, so the best starts over")
     return "\n".join(lines)
 
 
@@ -126,6 +146,7 @@ def model_contents(model, config, state, corpus, init_from):
         "config": asdict(config) | {"init_from": init_from},
         "tokenizer": corpus.tokenizer_text,
         "step": state.step,
+        "tokens": state.sequences * config.block_size,  # trained on so far
     }
 
 

@@ -4,15 +4,12 @@ Checkpoints and the plot are written by a thread, from copies, in order; `wait` 
 be written ends the run; a log or a plot that cannot is reported once and tried again.
 """
 
-import csv
 import json
-import math
 import os
 import shlex
 import subprocess
 import sys
 import time
-import warnings
 from concurrent import futures
 from pathlib import Path
 
@@ -20,9 +17,9 @@ from slm.config import OPTIONS
 from slm.errors import UserError, first_line
 from slm.files import ROOT, atomic_write, lock_folder, make_folder
 from slm.models import checkpoint
+from slm.training.log import Log, draw_losses
 
 RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json", "tensorboard"]
-LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
 
 
 class RunFolder:
@@ -45,7 +42,7 @@ class RunFolder:
         resumes = []
         if resumed:
             now = {name: description[name] for name in ("started", "command", "git_commit")}
-            resumes = [*earlier_resumes(read_description(self.path)), {"step": resumed.step, **now}]
+            resumes = [*read_description(self.path).get("resumes", []), {"step": resumed.step, **now}]
         else:
             self.move_earlier_run()
         with atomic_write(self.path / "config.json") as file:
@@ -131,88 +128,6 @@ class RunFolder:
 def same_writable_disk(parent, folder):
     """Whether a file of `folder` can be renamed into a new folder in `parent`."""
     return os.access(parent, os.W_OK) and os.stat(parent).st_dev == os.stat(folder).st_dev
-
-
-def earlier_resumes(description):
-    """[{step, started, command, ...}] of an earlier config.json. Older ones hold the whole file before each resume."""
-    resumes = description.get("resumes", [])
-    while description.get("resumed"):
-        now = {name: description.get(name) for name in ("started", "command", "git_commit")}
-        resumes = [{"step": description["resumed"].get("step"), **now}, *resumes]
-        description = description["resumed"].get("run", {})
-    return resumes
-
-
-class Log:
-    """log.csv: a line every log_interval steps and at each validation; a field without a measurement is empty."""
-
-    def __init__(self, path, last_step):
-        """Of an earlier run's lines those up to `last_step` stay, with all their fields."""
-        self.path = path
-        self.rows = [row for row in read_log(path) if int(row["step"]) <= last_step] if last_step else []
-        self.fields = list(dict.fromkeys([*LOG_FIELDS, *(name for row in self.rows[:1] for name in row)]))
-        self.unwritten = 0  # how many of the last rows are not in the file yet
-        self.rewrite = True  # whether the next write is of the whole file
-        self.flush()
-
-    def add(self, line):
-        """Add a line, {field: number}, which `flush` writes. A field that is new becomes one more column."""
-        row = {name: str(line[name]) if isinstance(line[name], int) else f"{line[name]:.7g}" for name in line}
-        new_fields = [name for name in row if name not in self.fields]
-        self.fields += new_fields
-        self.rewrite |= bool(new_fields)
-        self.rows.append(row)
-        self.unwritten += 1
-
-    def flush(self):
-        """Append the newest line; with a new field, or after a failure, write the whole file. Raises OSError."""
-        if self.rewrite:
-            with atomic_write(self.path) as file:
-                file.write((",".join(self.fields) + "\n" + self.as_text(self.rows)).encode())
-        else:
-            self.rewrite = True  # a failure may cut the line off
-            with open(self.path, "a", newline="") as file:
-                file.write(self.as_text(self.rows[-1:]))
-        self.rewrite, self.unwritten = False, 0
-
-    def as_text(self, rows):
-        return "".join(",".join(row.get(name, "") for name in self.fields) + "\n" for row in rows)
-
-
-def read_log(path):
-    """The rows of a log.csv as dicts of text, without lines that a crash cut off."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [row for row in rows if None not in row and None not in row.values() and row.get("step", "").isdigit()]
-
-
-def draw_losses(rows, path, title):
-    """Draw the losses of log.csv's rows over the steps as a PNG, without the fall of the first steps."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    shown = []
-    for name, style, first in (("train_loss", "-", 0.03), ("val_loss", "o-", 0)):
-        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
-        if points:
-            axes.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), markersize=4, linewidth=1.2)
-        shown += [loss for _, loss in points[int(first * len(points)) :] if math.isfinite(loss)]
-    if shown:  # the first steps fall so far that they would leave the rest a flat line
-        margin = 0.05 * (max(shown) - min(shown)) or 0.1
-        axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    axes.set(xlabel="optimizer step", ylabel="loss, nats a token")
-    axes.set_title(title, parse_math=False)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    with warnings.catch_warnings(), atomic_write(path) as file:
-        warnings.simplefilter("ignore")  # a letter of the title that the font lacks
-        figure.savefig(file, dpi=120, format="png")
-    pyplot.close(figure)
 
 
 def read_description(folder):

@@ -1,0 +1,81 @@
+"""log.csv, a run's measurements, and loss.png, the curve that is drawn from it."""
+
+import csv
+import math
+import warnings
+
+from slm.files import atomic_write
+
+LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
+
+
+class Log:
+    """log.csv: a line every log_interval steps and at each validation; a field without a measurement is empty."""
+
+    def __init__(self, path, last_step):
+        """Of an earlier run's lines those up to `last_step` stay, with all their fields."""
+        self.path = path
+        self.rows = [row for row in read_log(path) if int(row["step"]) <= last_step] if last_step else []
+        self.fields = list(dict.fromkeys([*LOG_FIELDS, *(name for row in self.rows[:1] for name in row)]))
+        self.unwritten = 0  # how many of the last rows are not in the file yet
+        self.rewrite = True  # whether the next write is of the whole file
+        self.flush()
+
+    def add(self, line):
+        """Add a line, {field: number}, which `flush` writes. A field that is new becomes one more column."""
+        row = {name: str(line[name]) if isinstance(line[name], int) else f"{line[name]:.7g}" for name in line}
+        new_fields = [name for name in row if name not in self.fields]
+        self.fields += new_fields
+        self.rewrite |= bool(new_fields)
+        self.rows.append(row)
+        self.unwritten += 1
+
+    def flush(self):
+        """Append the newest line; with a new field, or after a failure, write the whole file. Raises OSError."""
+        if self.rewrite:
+            with atomic_write(self.path) as file:
+                file.write((",".join(self.fields) + "\n" + self.as_text(self.rows)).encode())
+        else:
+            self.rewrite = True  # a failure may cut the line off
+            with open(self.path, "a", newline="") as file:
+                file.write(self.as_text(self.rows[-1:]))
+        self.rewrite, self.unwritten = False, 0
+
+    def as_text(self, rows):
+        return "".join(",".join(row.get(name, "") for name in self.fields) + "\n" for row in rows)
+
+
+def read_log(path):
+    """The rows of a log.csv as dicts of text, without lines that a crash cut off."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if None not in row and None not in row.values() and row.get("step", "").isdigit()]
+
+
+def draw_losses(rows, path, title):
+    """Draw the losses of log.csv's rows over the steps as a PNG, without the fall of the first steps."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5))
+    shown = []
+    for name, style, first in (("train_loss", "-", 0.03), ("val_loss", "o-", 0)):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        if points:
+            axes.plot(*zip(*points, strict=True), style, label=name.replace("_", " "), markersize=4, linewidth=1.2)
+        shown += [loss for _, loss in points[int(first * len(points)) :] if math.isfinite(loss)]
+    if shown:  # the first steps fall so far that they would leave the rest a flat line
+        margin = 0.05 * (max(shown) - min(shown)) or 0.1
+        axes.set_ylim(min(shown) - margin, max(shown) + margin)
+    axes.set(xlabel="optimizer step", ylabel="loss, nats a token")
+    axes.set_title(title, parse_math=False)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with warnings.catch_warnings(), atomic_write(path) as file:
+        warnings.simplefilter("ignore")  # a letter of the title that the font lacks
+        figure.savefig(file, dpi=120, format="png")
+    pyplot.close(figure)

@@ -1,0 +1,52 @@
+"""What a run and an evaluation begin with: the device, the processes, the corpus, the model."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from model import GPT
+from slm import devices
+from slm.errors import UserError
+from slm.text.corpus import Corpus
+from slm.training import resume
+from slm.training.batches import TrainBatches
+from slm.training.distributed import ProcessGroup
+from slm.training.evaluation import Evaluator
+from slm.training.optimizers import check_optimizer
+
+
+class Setup(NamedTuple):
+    """See `set_up`."""
+
+    group: ProcessGroup
+    device: torch.device
+    dtype: torch.dtype  # of the forward pass
+    corpus: Corpus
+    model: GPT
+    compiled: bool  # whether to compile it
+    batches: TrainBatches
+    evaluate: Evaluator
+
+
+def set_up(config, set_by, loaded=None):
+    """The Setup of a run; loaded: the checkpoint it starts from. Raises UserError."""
+    check_optimizer(config.optimizer)
+    device = devices.pick_device(config.device)
+    group = ProcessGroup(device.type, config.backend)
+    if group.world_size > 1 and device.type == "cuda":
+        device = devices.pick_device(f"cuda:{group.local_rank}")
+    if config.sequences_per_step % group.world_size:
+        raise UserError(
+            f"{config.sequences_per_step} sequences a step do not divide among {group.world_size} processes: give"
+            " another batch_size"
+        )
+    dtype = devices.pick_dtype(config.dtype, device)
+    torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
+    corpus = Corpus(Path("data") / config.dataset, config.prepare_command)
+    corpus.check_length(config.block_size)
+    model = resume.initial_model(config, corpus, loaded).to(device)
+    compiled = config.compile and (device.type == "cuda" or set_by["compile"] != "default")
+    batches = TrainBatches(corpus.path("train"), config, device, group.rank, group.world_size)
+    evaluate = Evaluator(corpus, config, device, dtype, group)
+    return Setup(group, device, dtype, corpus, model, compiled, batches, evaluate)
