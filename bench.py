@@ -32,7 +32,8 @@ import torch
 
 from experiments import baselines
 from slm import devices
-from slm.config import OPTIONS, command_line_layers, merge_config
+from slm.config import OPTIONS, merge_config
+from slm.config_parser import command_line_layers
 from slm.errors import UserError, did_you_mean, run_script
 from slm.files import ROOT
 from slm.models import checkpoint

@@ -23,7 +23,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slm.config import TrainConfig, read_config_file
+from slm.config import TrainConfig
+from slm.config_parser import read_config_file
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser

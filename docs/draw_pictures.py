@@ -22,7 +22,8 @@ from matplotlib import pyplot
 from matplotlib.patches import Rectangle, Wedge
 
 from experiments.runs import save
-from slm.config import TrainConfig, parse_command_line
+from slm.config import TrainConfig
+from slm.config_parser import parse_command_line
 from slm.errors import run_script
 from slm.files import ROOT
 from slm.training.batches import TrainBatches

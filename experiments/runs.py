@@ -21,7 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from slm.config import OPTIONS, parse_command_line
+from slm.config import OPTIONS
+from slm.config_parser import parse_command_line
 from slm.errors import UserError, run_script
 from slm.files import ROOT, atomic_write
 from slm.options import OptionParser

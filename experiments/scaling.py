@@ -21,7 +21,8 @@ import torch
 
 from experiments.runs import add, produced_by, read_table, save
 from slm import devices
-from slm.config import command_line_layers, merge_config
+from slm.config import merge_config
+from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.files import ROOT
 from slm.options import OptionParser

@@ -1,21 +1,14 @@
-"""The options of a training run: defaults, a configuration file, a command line; the last one wins.
+"""The options of a training run, their bounds, and the layers that set them: the last one wins."""
 
-A configuration file is `name = value` lines with comments. Values are literals and arithmetic on numbers: the file is
-parsed and never executed, so a stranger's file can do no harm. nanoGPT's configuration files load too.
-"""
-
-import ast
-import operator
-import os
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 
-from slm.errors import UserError, did_you_mean, print_note
-from slm.files import ROOT
+from slm.errors import UserError
+from slm.files import ROOT, user_path
 
 
-def option(default, help):
-    return field(default=default, metadata={"help": help})
+def option(default, help, at_least=None, above=None, below=None):
+    """A field of TrainConfig; at_least, above, below: the bounds of a number."""
+    return field(default=default, metadata={"help": help, "bounds": (at_least, above, below)})
 
 
 @dataclass
@@ -25,39 +18,45 @@ class TrainConfig:
     # input and output
     dataset: str = option("tinystories", "the prepared corpus, a folder under data/")
     out_dir: str = option("", "the run's folder; empty: out/ and the dataset's name")
-    init_from: str = option(
-        "scratch", "scratch, resume (out_dir/last.pt), or what to fine-tune: a run, a checkpoint, a GPT-2 of the hub"
-    )
-    seed: int = option(1337, "the one source of randomness")
+    init_from: str = option("scratch", "scratch, resume (out_dir/last.pt), or a MODEL to fine-tune: see sample.py")
+    seed: int = option(1337, "the one source of randomness", at_least=0, below=2**63)
     # the model
-    n_layer: int = option(6, "blocks")
-    n_head: int = option(6, "attention heads a block")
-    n_embd: int = option(384, "width of the residual stream")
-    block_size: int = option(128, "context, in tokens")
-    dropout: float = option(0.1, "share of activations dropped in training")
+    n_layer: int = option(6, "blocks", at_least=1, below=2**10)
+    n_head: int = option(6, "attention heads per block", at_least=1, below=2**10)
+    n_embd: int = option(384, "width of the residual stream", at_least=1, below=2**16)
+    block_size: int = option(128, "context, in tokens", at_least=1, below=2**20)
+    dropout: float = option(0.1, "share of activations dropped in training", at_least=0, below=1)
     bias: bool = option(True, "biases in linear layers and LayerNorms, as in GPT-2")
-    init_std: float = option(0.02, "standard deviation of new weights; narrow models learn sooner with more than 0.02")
+    init_std: float = option(
+        0.02, "standard deviation of new weights; narrow models learn sooner with more than 0.02", above=0, below=100
+    )
     # one optimizer step
-    batch_size: int = option(32, "sequences; times gradient_accumulation_steps is one step, over all GPUs together")
-    gradient_accumulation_steps: int = option(32, "see batch_size")
-    micro_batch_size: int = option(0, "sequences in one forward pass; 0: the largest that fits and is fast")
+    batch_size: int = option(
+        32, "sequences; times gradient_accumulation_steps is one step, over all GPUs together", at_least=1, below=2**24
+    )
+    gradient_accumulation_steps: int = option(32, "see batch_size", at_least=1, below=2**24)
+    micro_batch_size: int = option(
+        0, "sequences in one forward pass; 0: the largest that fits and is fast", at_least=0, below=2**24
+    )
     optimizer: str = option("adamw", "adamw, or muon: Muon for the matrices of the blocks, AdamW for the rest")
-    learning_rate: float = option(1e-3, "peak of the schedule")
-    weight_decay: float = option(0.1, "on matrices only")
-    beta1: float = option(0.9, "AdamW's")
-    beta2: float = option(0.95, "AdamW's")
-    grad_clip: float = option(1.0, "largest norm of the gradient; 0: no clipping")
+    learning_rate: float = option(1e-3, "peak of the schedule", above=0, below=1e6)
+    weight_decay: float = option(0.1, "on matrices only", at_least=0, below=1e6)
+    beta1: float = option(0.9, "AdamW's", at_least=0, below=1)
+    beta2: float = option(0.95, "AdamW's", at_least=0, below=1)
+    grad_clip: float = option(1.0, "largest norm of the gradient; 0: no clipping", at_least=0, below=1e20)
     # the schedule, in optimizer steps
-    max_iters: int = option(600, "optimizer steps of the run")
-    warmup_iters: int = option(100, "steps of linear warm-up")
+    max_iters: int = option(600, "optimizer steps of the run", at_least=1, below=2**40)
+    warmup_iters: int = option(100, "steps of linear warm-up", at_least=0, below=2**40)
     decay_lr: bool = option(True, "cosine decay to min_lr after the warm-up; False: a constant rate")
-    lr_decay_iters: int = option(0, "step at which the decay reaches min_lr; 0: max_iters")
-    min_lr: float = option(1e-4, "learning rate at the end of the decay")
+    lr_decay_iters: int = option(0, "step at which the decay reaches min_lr; 0: max_iters", at_least=0, below=2**40)
+    min_lr: float = option(1e-4, "learning rate at the end of the decay", at_least=0, below=1e6)
     # validation, logs, checkpoints
-    eval_interval: int = option(200, "steps between validations; each saves last.pt and, if it is the best, best.pt")
-    eval_iters: int = option(0, "batches of batch_size in a validation; 0: the whole split")
+    eval_interval: int = option(
+        200, "steps between validations; each saves last.pt and, if it is the best, best.pt", at_least=1, below=2**40
+    )
+    eval_iters: int = option(0, "batches of batch_size in a validation; 0: the whole split", at_least=0, below=2**40)
     eval_only: bool = option(False, "print the validation numbers of a checkpoint and exit")
-    log_interval: int = option(10, "steps between lines of log.csv")
+    log_interval: int = option(10, "steps between lines of log.csv", at_least=1, below=2**40)
     sample_prompt: str = option("Once upon a time", "start of the story shown at each validation; empty: no story")
     wandb_log: bool = option(False, "send the log to Weights & Biases too (pip install wandb)")
     wandb_project: str = option("tinystories", "W&B project")
@@ -71,27 +70,16 @@ class TrainConfig:
     backend: str = option("auto", "torch.distributed's: auto, nccl or gloo")
 
     def check(self):
-        """Raise UserError where the values contradict each other."""
-        positive = ["n_layer", "n_head", "n_embd", "block_size", "batch_size", "gradient_accumulation_steps"]
-        for name in [*positive, "init_std", "learning_rate", "max_iters", "eval_interval", "log_interval"]:
-            if getattr(self, name) <= 0:
-                raise UserError(f"{name} must be above 0, not {getattr(self, name)}")
-        not_negative = ["micro_batch_size", "weight_decay", "grad_clip", "warmup_iters", "lr_decay_iters", "min_lr"]
-        for name in [*not_negative, "eval_iters", "seed"]:
-            if getattr(self, name) < 0:
-                raise UserError(f"{name} must be 0 or above, not {getattr(self, name)}")
-        for name in ("dropout", "beta1", "beta2"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 0 and below 1, not {getattr(self, name)}")
-        if self.optimizer not in ("adamw", "muon"):
-            raise UserError(f"unknown optimizer {self.optimizer!r}: give adamw or muon")
+        """Raise UserError where a value is out of its bounds, or where two contradict each other."""
+        for name in OPTIONS:
+            check_bounds(name, getattr(self, name))
+        if self.tokens_per_step >= 2**32:
+            raise UserError(f"a step of {self.tokens_per_step:,} tokens is too large: give a smaller --batch_size")
         if self.n_embd % self.n_head:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
         steps = min(self.decay_steps, self.max_iters)
         if self.warmup_iters > steps:
             raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps: give fewer")
-        if self.seed >= 2**63:
-            raise UserError(f"seed {self.seed} is too large: it must be below 2**63")
         if self.decay_lr and self.min_lr > self.learning_rate:
             raise UserError(f"min_lr {self.min_lr} is above learning_rate {self.learning_rate}: the decay would climb")
 
@@ -110,6 +98,8 @@ class TrainConfig:
     @property
     def prepare_command(self):
         """The command that prepares `dataset`: that of its recipe's docstring, or one that the user completes."""
+        from slm.config_parser import read_config_file
+
         for path in sorted((ROOT / "config").glob("*.py")):
             lines = path.read_text(encoding="utf-8").splitlines()
             commands = [line.strip().split(" && ")[0] for line in lines if line.strip().startswith("python prepare.py")]
@@ -120,150 +110,17 @@ class TrainConfig:
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
 SHORTENED_WARMUP = "a tenth of the run"  # what set a warm-up that was longer than a shortened run
-NANOGPT_ONLY = {"always_save_checkpoint"}  # means nothing here: last.pt and best.pt are both kept
-OTHER_NAMES = {  # what other programs call an option
-    **dict.fromkeys(["lr", "rate", "max_lr"], "learning_rate"),
-    **dict.fromkeys(["epochs", "num_epochs", "steps", "num_steps", "max_steps", "iters", "iterations"], "max_iters"),
-    **dict.fromkeys(["batch", "bs", "train_batch_size", "per_device_train_batch_size"], "batch_size"),
-    **dict.fromkeys(["ctx", "context", "context_length", "seq_len", "max_seq_len", "n_ctx"], "block_size"),
-    **dict.fromkeys(["layers", "num_layers", "depth"], "n_layer"),
-    **dict.fromkeys(["heads", "num_heads", "n_heads"], "n_head"),
-    **dict.fromkeys(["dim", "width", "hidden_size", "d_model", "n_embed"], "n_embd"),
-    **dict.fromkeys(["wd", "decay"], "weight_decay"),
-    **dict.fromkeys(["warmup", "warmup_steps", "num_warmup_steps"], "warmup_iters"),
-    **dict.fromkeys(["grad_accum", "accumulation_steps", "accum"], "gradient_accumulation_steps"),
-    **dict.fromkeys(["clip", "max_grad_norm"], "grad_clip"),
-    **dict.fromkeys(["optim", "opt"], "optimizer"),
-    **dict.fromkeys(["data", "corpus"], "dataset"),
-    **dict.fromkeys(["out", "output", "output_dir"], "out_dir"),
-    **dict.fromkeys(["resume", "from"], "init_from"),
-    **dict.fromkeys(["precision", "amp"], "dtype"),
-}
-ARITHMETIC = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-}
-TYPE_NAMES = {bool: "True or False", int: "a whole number", float: "a number", str: "text in quotes"}
 
 
-def check_name(name, before=""):
-    """Raise UserError with the likeliest right name where `name` is no option. before: how the sentence begins."""
-    if name not in OPTIONS:
-        other = OTHER_NAMES.get(name.lower())
-        hint = f"; here it is {other}" if other else did_you_mean(name, OPTIONS)
-        raise UserError(f"{before}{name}{hint}")
-
-
-def evaluate_literal(node):
-    """The value of a literal, or of arithmetic on numbers. Raises ValueError for anything else."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float | str):
-        return node.value
-    if isinstance(node, ast.UnaryOp | ast.BinOp) and type(node.op) in ARITHMETIC:
-        nodes = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
-        operands = [evaluate_literal(operand) for operand in nodes]
-        small = not isinstance(node.op, ast.Pow) or abs(operands[-1]) <= 64  # or 9**9**9 would never end
-        if small and all(isinstance(operand, int | float) for operand in operands):
-            return ARITHMETIC[type(node.op)](*operands)
-    if isinstance(node, ast.Name):
-        raise ValueError(f"text needs quotes: {node.id!r}")
-    raise ValueError("a value is a literal or arithmetic on numbers")
-
-
-def check_type(name, value, where):
-    """`value` in the type of option `name`; an int is a fine float. Raises UserError."""
-    wanted = OPTIONS[name].type
-    if wanted is float and type(value) is int:
-        return float(value)
-    if type(value) is not wanted:
-        raise UserError(f"{where}: {name} must be {TYPE_NAMES[wanted]}, not {value!r}")
-    return value
-
-
-def read_config_file(path):
-    """{name: value} of a configuration file, nanoGPT's among them. Raises UserError that names the wrong line."""
-    path = Path(path)
-    if not path.is_file():
-        folder = Path("config") if Path("config").is_dir() else ROOT / "config"
-        others = ", ".join(sorted(str(other) for other in folder.glob("*.py")))
-        raise UserError(f"no configuration file {path}" + (f"; there are {others}" if others else ""))
-    try:
-        lines = ast.parse(path.read_text(encoding="utf-8-sig"), str(path)).body
-    except (SyntaxError, ValueError) as error:
-        raise UserError(f"{path}, line {getattr(error, 'lineno', '?')}: not a `name = value` line ({error})") from error
-    values, ignored = {}, []
-    for line in lines:
-        where = f"{path}, line {line.lineno}"
-        if isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
-            continue  # a docstring
-        if not (isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)):
-            raise UserError(f"{where}: not a `name = value` line")
-        name = line.targets[0].id
-        if name in NANOGPT_ONLY:
-            ignored.append(name)
-            continue
-        check_name(name, f"{where}: unknown option ")
-        try:
-            values[name] = check_type(name, evaluate_literal(line.value), where)
-        except (ValueError, ArithmeticError) as error:
-            raise UserError(f"{where}: {name}: {error}") from error
-    if ignored:
-        print_note(f"{path}: ignored {', '.join(ignored)}, which has no meaning here")
-    return values
-
-
-def parse_value(name, text):
-    """The value that `text` on a command line gives option `name`. Raises UserError."""
-    if OPTIONS[name].type is str:
-        return text
-    try:
-        value = evaluate_literal(
-            ast.parse({"true": "True", "false": "False"}.get(text.lower(), text), mode="eval").body
-        )
-    except (SyntaxError, ValueError, ArithmeticError):
-        value = text
-    return check_type(name, value, "command line")
-
-
-def parse_command_line(arguments):
-    """(path of the configuration file or None, {name: value}) of train.py's arguments. Raises UserError."""
-    path, values = None, {}
-    arguments = list(arguments)
-    while arguments:
-        argument = arguments.pop(0)
-        if not argument.startswith("--"):
-            if argument.lstrip("-").partition("=")[0] in OPTIONS:
-                raise UserError(f"an option begins with two dashes: --{argument.lstrip('-')}, not {argument}")
-            if argument.startswith("-"):
-                raise UserError(f"unknown option {argument}: an option is --name=value, see --help")
-            if path is not None:
-                raise UserError(f"give one configuration file, not two: {path} and {argument}")
-            path = argument
-            continue
-        name, equals, text = argument[2:].partition("=")
-        check_name(name, "unknown option --")
-        if not equals:
-            is_flag = OPTIONS[name].type is bool
-            if arguments and not (is_flag and arguments[0].lower() not in ("true", "false")):
-                text = arguments.pop(0)
-            elif is_flag:
-                text = "True"
-            else:
-                raise UserError(f"--{name} needs a value")
-        values[name] = parse_value(name, text)
-    return path, values
-
-
-def command_line_layers(arguments):
-    """train.py's arguments as layers of `merge_config`: the configuration file, if there is one, then the options."""
-    path, values = parse_command_line(arguments)
-    return [*([(path, read_config_file(path))] if path else []), ("command line", values)]
+def check_bounds(name, value):
+    """Raise UserError where a number is not between the bounds of its option; NaN is between none."""
+    at_least, above, below = OPTIONS[name].metadata["bounds"]
+    if at_least is not None and not value >= at_least:
+        raise UserError(f"{name} must be {'above 0' if at_least == 1 else f'{at_least} or above'}, not {value}")
+    if above is not None and not value > above:
+        raise UserError(f"{name} must be above {above}, not {value}")
+    if below is not None and not value < below:
+        raise UserError(f"{name} must be below {below:,}, not {value}")
 
 
 def merge_config(*layers):
@@ -277,7 +134,7 @@ def merge_config(*layers):
         for name, value in values.items():
             setattr(config, name, value)
             set_by[name] = source
-    config.out_dir = os.path.expanduser(config.out_dir or f"out/{config.dataset}")
+    config.out_dir = user_path(config.out_dir or f"out/{config.dataset}")
     order = ["default", *(source for source, _ in layers)]
     steps = min(config.decay_steps, config.max_iters)
     shortened_by = max((set_by["max_iters"], set_by["lr_decay_iters"]), key=order.index)

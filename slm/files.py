@@ -9,6 +9,17 @@ from pathlib import Path
 from slm.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
+LONGEST_NAME = 255  # bytes, on the file systems in use
+
+
+def user_path(text):
+    """The text of a path that the user gave, with `~` for a home folder. Raises UserError where no file can have it."""
+    path = os.path.expanduser(text)
+    if path.startswith("~"):
+        raise UserError(f"{text}: no user has the home folder {path.split('/')[0]}: write ./{text} for that name")
+    if "\0" in path or any(len(os.fsencode(name)) > LONGEST_NAME for name in Path(path).parts):
+        raise UserError(f"{text[:40]!r} ... is no name for a file: give at most {LONGEST_NAME} bytes, without NUL")
+    return path
 
 
 @contextlib.contextmanager

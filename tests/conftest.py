@@ -166,7 +166,8 @@ def here(workshop, tmp_path, monkeypatch):
 
 def small_config(*arguments):
     """(TrainConfig, what set its options) of SMALL_RUN and more of train.py's arguments."""
-    from slm.config import merge_config, parse_command_line
+    from slm.config import merge_config
+    from slm.config_parser import parse_command_line
 
     return merge_config(("a test", parse_command_line([*SMALL_RUN, *arguments])[1]))
 

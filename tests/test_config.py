@@ -5,15 +5,8 @@ import re
 import pytest
 from conftest import ROOT
 
-from slm.config import (
-    OPTIONS,
-    SHORTENED_WARMUP,
-    TrainConfig,
-    config_help,
-    merge_config,
-    parse_command_line,
-    read_config_file,
-)
+from slm.config import OPTIONS, SHORTENED_WARMUP, TrainConfig, config_help, merge_config
+from slm.config_parser import parse_command_line, read_config_file
 from slm.errors import UserError
 
 RECIPES = sorted(path.name for path in (ROOT / "config").glob("*.py"))
@@ -73,28 +66,53 @@ WRONG_LINES = {
     "dataset = 3": "dataset must be text in quotes, not 3",
     "dataset = 'a' 'b' + 'c'": "dataset: a value is a literal or arithmetic on numbers",
     "learning_rate = 1 / 0": "learning_rate: division by zero",
-    "max_iters = 9**9**9": "max_iters: a value is a literal or arithmetic on numbers",
+    "max_iters = 9**9**9": "max_iters: an exponent is at most 64",
+    "max_iters = 9**64": "max_iters: the number is too large",
+    "learning_rate = 1e999": "learning_rate: the number is too large",
     "max_iters = (3": "line 1: not a `name = value` line",
     "max_iters\\0 = 3": "not a `name = value` line",
     "max_iters = 1\\\nif True: pass": "not a `name = value` line",
 }
 
 
+HARMFUL = [
+    "9**64**64",
+    "(" * 500 + "1" + ")" * 500,
+    "+" * 5000 + "1",
+    "1" + "+1" * 50000,
+    "9" * 400,
+    "2**64" + "**64" * 9,
+    "'a' * 10**9",
+]
+HARMFUL += ["-" * 200000 + "1", "[" * 100000, "1e308*10", "(-8)**0.5", "10**60*10**60", "'\\ud800'"]
+
+
+@pytest.mark.parametrize("value", HARMFUL, ids=range(len(HARMFUL)))
+@pytest.mark.parametrize("name", ["max_iters", "learning_rate", "dataset"])
+def test_a_strangers_file_can_do_no_harm(config_file, name, value):
+    """Neither time nor memory nor a traceback: a sentence, or a harmless value."""
+    try:
+        read_config_file(config_file(f"{name} = {value}"))
+    except UserError as error:
+        assert "c.py" in str(error) and len(str(error)) < 1000
+
+
 @pytest.mark.parametrize("line", WRONG_LINES)
 def test_a_wrong_line(config_file, line):
     with pytest.raises(UserError) as raised:
         read_config_file(config_file(line.replace("\\0", "\0")))
-    assert "c.py, line " in str(raised.value) and WRONG_LINES[line] in str(raised.value)
+    assert "c.py" in str(raised.value) and WRONG_LINES[line] in str(raised.value)
 
 
 def test_files_of_other_editors(config_file):
-    """A byte-order mark and Windows' line ends are read; another encoding is one sentence."""
+    """A byte-order mark, Windows' line ends and UTF-16 are read; another encoding is one sentence."""
     assert read_config_file(config_file("max_iters = 5\r\nseed = 1\r\n", encoding="utf-8-sig")) == {
         "max_iters": 5,
         "seed": 1,
     }
-    with pytest.raises(UserError, match=r"c\.py"):
-        read_config_file(config_file("max_iters = 5", encoding="utf-16"))
+    assert read_config_file(config_file("max_iters = 5", encoding="utf-16")) == {"max_iters": 5}  # PowerShell's `>`
+    with pytest.raises(UserError, match=r"c\.py is not UTF-8 \(.* at byte 11\): save it as UTF-8"):
+        read_config_file(config_file("dataset = '\u00e9'", encoding="latin-1"))
 
 
 def test_a_file_that_is_not_there(tmp_path, monkeypatch):
@@ -153,6 +171,10 @@ def test_ways_to_write_an_option():
     }
 
 
+def test_whole_numbers_of_another_spelling():
+    assert parse_command_line(["--max_iters=1e4", "--batch_size=2.0"])[1] == {"max_iters": 10000, "batch_size": 2}
+
+
 WRONG_ARGUMENTS = {
     ("--learning_rat=1",): "unknown option --learning_rat; did you mean learning_rate?",
     ("--n-layer=2",): "unknown option --n-layer; did you mean n_layer?",
@@ -161,6 +183,10 @@ WRONG_ARGUMENTS = {
     ("--bias=maybe",): "bias must be True or False, not 'maybe'",
     ("--learning_rate=1e",): "learning_rate must be a number, not '1e'",
     ("--batch_size",): "--batch_size needs a value",
+    ("--out_dir", "--max_iters=3"): "--out_dir needs a value",
+    ("--learning_rate=1e999",): "learning_rate must be a number, not '1e999'",
+    ("--max_iters=" + "9" * 5000,): "max_iters must be a whole number, not '999",
+    ("--max_iters=" + "-" * 50000 + "1",): "max_iters must be a whole number, not '---",
     ("learning_rate=1e-3",): "an option begins with two dashes: --learning_rate=1e-3",
     ("-n_layer=4",): "an option begins with two dashes: --n_layer=4, not -n_layer=4",
     ("-x",): "unknown option -x",
@@ -253,15 +279,23 @@ def test_a_warm_up_that_the_user_gives_is_never_shortened():
 CONTRADICTIONS = {
     "heads": ({"n_embd": 30, "n_head": 4}, "n_embd 30 is not divisible by n_head 4"),
     "a climb": ({"learning_rate": 1e-4, "min_lr": 5e-4}, "min_lr 0.0005 is above learning_rate 0.0001"),
-    "dropout": ({"dropout": 1.5}, "dropout must be at least 0 and below 1, not 1.5"),
+    "dropout": ({"dropout": 1.5}, "dropout must be below 1, not 1.5"),
     "negative": ({"weight_decay": -1.0}, "weight_decay must be 0 or above"),
     "zero": ({"batch_size": 0}, "batch_size must be above 0, not 0"),
     "warm-up of a longer decay": (
         {"max_iters": 12, "warmup_iters": 50, "lr_decay_iters": 100},
         "warmup_iters 50 is longer than the run of 12 steps",
     ),
-    "seed": ({"seed": 10**20}, "seed 100000000000000000000 is too large"),
+    "seed": ({"seed": 10**20}, "seed must be below 9,223,372,036,854,775,808, not 100000000000000000000"),
 }
+
+
+@pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.type in (int, float)])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 10**30])
+def test_every_number_has_bounds(name, value):
+    config, _ = merge_config(("a test", {name: value}))
+    with pytest.raises(UserError, match=f"^{name} must be "):
+        config.check()
 
 
 @pytest.mark.parametrize("case", CONTRADICTIONS)

@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
 from experiments import report, runs
-from slm.config import merge_config, parse_command_line, read_config_file
+from slm.config import merge_config
+from slm.config_parser import parse_command_line, read_config_file
 
 
 @pytest.fixture

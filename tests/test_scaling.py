@@ -13,7 +13,7 @@ from conftest import SMALL_RUN, assert_mistake, call
 import bench
 import train
 from experiments import scaling
-from slm.config import parse_command_line
+from slm.config_parser import parse_command_line
 
 BROKEN = "broken.py"
 

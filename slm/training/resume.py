@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from model import GPT, GPTConfig
-from slm.config import OPTIONS, command_line_layers, merge_config
+from slm.config import OPTIONS, merge_config
+from slm.config_parser import command_line_layers
 from slm.errors import UserError, did_you_mean
 from slm.models import checkpoint
 from slm.text import tokenizer
