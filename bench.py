@@ -38,7 +38,7 @@ from slm.errors import UserError, did_you_mean, run_script
 from slm.files import ROOT
 from slm.models import checkpoint
 from slm.text import tokenizer
-from slm.training import compilation, resume
+from slm.training import compilation, snapshot
 from slm.training.setup import set_up
 from slm.training.train_state import TrainState
 from train import configure_optimizer, configure_scaler, make_stepper
@@ -272,7 +272,7 @@ def seconds_until(text, command, folder):
 def bench_start(bench):
     run = bench.folder / "run"
     run.mkdir()
-    contents = resume.model_contents(bench.setup.model, bench.config, TrainState(), bench.corpus, "scratch")
+    contents = snapshot.model_contents(bench.setup.model, bench.config, TrainState(), bench.corpus, "scratch")
     checkpoint.save_checkpoint(run / "best.pt", contents)
     sample = [sys.executable, str(ROOT / "sample.py"), "--out_dir", str(run), "--prompt", "Once"]
     import_torch = [sys.executable, "-c", "import torch; print('x')"]

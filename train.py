@@ -24,12 +24,13 @@ import numpy as np
 import torch
 
 from slm import devices
-from slm.config import TrainConfig, config_help
+from slm.config import TrainConfig, config_help, merge_config
+from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
-from slm.training import micro_batch, resume
+from slm.training import micro_batch, resume, snapshot
 from slm.training.optimizers import make_optimizer
 from slm.training.recorder import Recorder
-from slm.training.setup import Setup, set_up
+from slm.training.setup import Setup, join_processes, set_up
 from slm.training.signals import StopSignals
 from slm.training.stepper import Stepper, prepare_steps
 from slm.training.train_state import MOST_FAILED_STEPS, TrainState
@@ -37,17 +38,18 @@ from slm.training.train_state import MOST_FAILED_STEPS, TrainState
 # -- learning rate and optimizer --------------------------------------------------------------------------------------
 
 
-def get_lr(step, config):
+def get_lr(step, config, start=0):
     """The learning rate of optimizer step 0, 1, ...
 
     Linear warm-up over warmup_iters steps, none of which is 0, then half a cosine (Loshchilov and Hutter 2017, arXiv
-    1608.03983) to min_lr at step lr_decay_iters, then constant.
+    1608.03983) to min_lr at step lr_decay_iters, then constant. start: the step of the latest warm restart.
     """
+    step, decay_steps = step - start, config.decay_steps - start
     if step < config.warmup_iters:
         return config.learning_rate * (step + 1) / config.warmup_iters
     if not config.decay_lr:
         return config.learning_rate
-    progress = min(1.0, (step - config.warmup_iters) / max(1, config.decay_steps - config.warmup_iters))
+    progress = min(1.0, (step - config.warmup_iters) / max(1, decay_steps - config.warmup_iters))
     cosine = 0.5 * (1 + math.cos(math.pi * progress))  # from 1 to 0
     return config.min_lr + (config.learning_rate - config.min_lr) * cosine
 
@@ -118,17 +120,17 @@ def seed_dropout(seed, step, rank):
 # -- the loop ---------------------------------------------------------------------------------------------------------
 
 
-def train(config, set_by, loaded=None):
-    """Train until max_iters or a signal; returns the signal's number, else 0. loaded: the checkpoint to start from.
+def train(config, set_by, loaded=None, group=None):
+    """Train until max_iters or a signal; returns the signal's number, else 0.
 
-    Raises UserError.
+    loaded: the checkpoint to start from. group: the ProcessGroup, where it has been joined already. Raises UserError.
     """
-    run = begin(config, set_by, loaded)
+    run = begin(config, set_by, loaded, group)
     while True:
         if is_line_due(run):
             report(run)
         stopped = is_check_due(run) and must_stop(run)
-        if stopped or run.state.step >= config.max_iters:
+        if stopped or run.state.step >= config.max_iters or is_patience_over(run):
             break
         take_step(run)
     return finish(run, stopped)
@@ -136,7 +138,7 @@ def train(config, set_by, loaded=None):
 
 def take_step(run):
     config, state = run.config, run.state
-    set_lr(run.stepper.optimizer, get_lr(state.step, config))
+    set_lr(run.stepper.optimizer, get_lr(state.step, config, state.schedule_start))
     seed_dropout(config.seed, state.step, run.setup.group.rank)
     run.stepper.run(run.setup.batches[state.sequences])
     state.step += 1
@@ -178,7 +180,7 @@ def measure(run):
         "tokens": state.sequences * config.block_size,
         "seconds": state.seconds,
         **means,
-        "lr": get_lr(state.step - 1, config),
+        "lr": get_lr(state.step - 1, config, state.schedule_start),
         "grad_norm": state.grad_norm,
     }
 
@@ -188,6 +190,10 @@ def is_check_due(run):
     on_cpu = run.setup.device.type == "cpu"
     interval = 1 if on_cpu else min(run.config.log_interval, MOST_FAILED_STEPS)
     return is_validation_due(run) or run.state.step % interval == 0
+
+
+def is_patience_over(run):
+    return 0 < run.config.patience <= run.state.since_best
 
 
 def must_stop(run):
@@ -210,16 +216,17 @@ class Run(NamedTuple):
     signals: StopSignals
 
 
-def begin(config, set_by, loaded):
+def begin(config, set_by, loaded, group):
     """The Run, made in the order in which its parts need each other. Raises UserError."""
-    setup = set_up(config, set_by, loaded)
+    setup = set_up(config, set_by, loaded, group)
     state = resume.initial_state(config, loaded)
     recorder = Recorder(config, set_by, setup, state, loaded)  # locks out_dir, prints the header
     stepper = make_stepper(config, setup, state, recorder.print)
     if config.init_from == "resume":
-        recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus))
+        recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
     if loaded:
         loaded.clear()  # frees its memory
+    setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
     recorder.begin(stepper)
     setup.model.train()
     recorder.progress.start(state.step)
@@ -244,9 +251,9 @@ def finish(run, stopped):
     return (run.signals.received or signal.SIGTERM) if stopped else 0
 
 
-def evaluate_only(config, set_by, loaded, path):
+def evaluate_only(config, set_by, loaded, group, path):
     """Print the validation score of the checkpoint that was loaded from `path`. Raises UserError."""
-    setup = set_up(config, set_by, loaded)
+    setup = set_up(config, set_by, loaded, group)
     sizes = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
     score = setup.evaluate(setup.model, sizes[0])
     if setup.group.is_main:
@@ -258,11 +265,13 @@ def main():
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(f"{__doc__}\n{config_help()}")
         return
-    config, set_by, loaded, path = resume.read_options(sys.argv[1:])
+    layers = command_line_layers(sys.argv[1:])
+    group = join_processes(merge_config(*layers)[0])
+    config, set_by, loaded, path = group.together(lambda: resume.read_options(layers))
     try:
         if config.eval_only:
-            evaluate_only(config, set_by, loaded, path)
-        elif stopped_by := train(config, set_by, loaded):
+            evaluate_only(config, set_by, loaded, group, path)
+        elif stopped_by := train(config, set_by, loaded, group):
             sys.exit(128 + stopped_by)
     except RuntimeError as error:
         if devices.is_out_of_memory(error):

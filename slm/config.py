@@ -50,11 +50,15 @@ class TrainConfig:
     decay_lr: bool = option(True, "cosine decay to min_lr after the warm-up; False: a constant rate")
     lr_decay_iters: int = option(0, "step at which the decay reaches min_lr; 0: max_iters", at_least=0, below=2**40)
     min_lr: float = option(1e-4, "learning rate at the end of the decay", at_least=0, below=1e6)
+    warm_restart: bool = option(False, "with --init_from=resume: begin the schedule again, from this step to max_iters")
     # validation, logs, checkpoints
     eval_interval: int = option(
         200, "steps between validations; each saves last.pt and, if it is the best, best.pt", at_least=1, below=2**40
     )
     eval_iters: int = option(0, "batches of batch_size in a validation; 0: the whole split", at_least=0, below=2**40)
+    patience: int = option(
+        0, "end the run after so many validations in a row without a better one; 0: never", at_least=0, below=2**40
+    )
     eval_only: bool = option(False, "print the validation numbers of a checkpoint and exit")
     log_interval: int = option(10, "steps between lines of log.csv", at_least=1, below=2**40)
     sample_prompt: str = option("Once upon a time", "start of the story shown at each validation; empty: no story")

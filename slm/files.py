@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -43,6 +44,13 @@ def atomic_write(path):
         if isinstance(error, OSError):
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def free_name(path):
+    """The first of NAME.1, NAME.2, ... beside `path` that nothing has."""
+    path = Path(path)
+    names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def make_folder(path, hint):

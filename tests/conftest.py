@@ -32,7 +32,11 @@ SMALL_RUN = [
     "--device=cpu",
 ]
 PATIENCE = 120  # seconds that a test waits for another process: two cores may be busy
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+]
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------------

@@ -1,12 +1,14 @@
 """slm/training/distributed.py: several processes give one process's numbers."""
 
+import datetime
 import os
+import re
 import signal
 import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.distributed as dist
 from conftest import (
     PATIENCE,
     ROOT,
@@ -15,6 +17,7 @@ from conftest import (
     environment,
     log_of,
     signal_in_step,
+    small_config,
     start,
     start_command,
     torchrun_command,
@@ -23,7 +26,9 @@ from conftest import (
 
 from slm.errors import UserError
 from slm.models.checkpoint import load_checkpoint
-from slm.training.distributed import ProcessGroup, restart_count
+from slm.training import distributed
+from slm.training.distributed import ProcessGroup, adopt_slurm, read_ranks, restart_count
+from slm.training.setup import set_up
 
 SEVERAL = [2, *(pytest.param(processes, marks=pytest.mark.slow) for processes in (4, 8))]
 
@@ -121,6 +126,19 @@ for number, parameter in enumerate(parameters):
 group.sum_gradients(parameters)
 for number, parameter in enumerate(parameters):
     assert torch.equal(parameter.grad, torch.full_like(parameter, total * 10.0 ** number)), parameter.grad
+group.compare({"a": "1", "b": "2"})
+assert group.together(lambda: 7 + rank) == 7 + rank
+from slm.errors import UserError
+def fail_in_one():
+    if rank == 1:
+        raise UserError("no file here")
+for wrong in (lambda: group.together(fail_in_one), lambda: group.compare({"a": str(min(rank, 1))})):
+    try:
+        wrong()
+    except UserError as error:
+        assert "no file here" in str(error) or "a is 1 in process 1 on " in str(error), error
+    else:
+        raise AssertionError("no error")
 group.close()
 print("well done")
 """
@@ -156,13 +174,61 @@ def test_two_processes_continue_what_one_began(here):
     assert_same_losses("out/whole", "out/halves")
 
 
-def test_a_batch_that_does_not_divide(here, monkeypatch):
-    """A sentence, before anything is sent."""
-    monkeypatch.setenv("WORLD_SIZE", "3")
-    monkeypatch.setattr(dist, "init_process_group", lambda *_, **__: None)
-    monkeypatch.setattr(dist, "rendezvous", lambda url: iter([(dist.HashStore(), 0, 3)]))
-    result = call("train.py", *SMALL_RUN)
-    assert result.status == 2 and "8 sequences a step do not divide among 3 processes" in result.err
+def test_a_batch_that_does_not_divide(here):
+    config, set_by = small_config()
+    group = SimpleNamespace(world_size=3, local_rank=0, together=lambda function: function())
+    with pytest.raises(UserError, match="8 sequences a step do not divide among 3 processes"):
+        set_up(config, set_by, None, group)
+
+
+# -- the environment --------------------------------------------------------------------------------------------------
+
+ALL = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+WRONG_ENVIRONMENTS = {
+    "RANK must be a whole number, not 'abc'": ALL | {"RANK": "abc"},
+    "WORLD_SIZE must be a whole number, not '-2'": ALL | {"WORLD_SIZE": "-2"},
+    "WORLD_SIZE is 2 and RANK is missing": {"WORLD_SIZE": "2"},
+    "WORLD_SIZE is 2 and RANK is 2": ALL | {"RANK": "2"},
+    "MASTER_ADDR is missing": {"WORLD_SIZE": "2", "RANK": "0"},
+    "MASTER_PORT must be a whole number": ALL | {"MASTER_PORT": "http"},
+    "process 1 of 2 cannot meet the others at no-such-host.invalid:29500": ALL
+    | {"RANK": "1", "MASTER_ADDR": "no-such-host.invalid"},
+    "cannot meet the others at 127.0.0.1:99999999": ALL | {"MASTER_PORT": "99999999"},
+    "TORCHELASTIC_RESTART_COUNT must be a whole number": ALL | {"TORCHELASTIC_RESTART_COUNT": "x"},
+}
+
+
+@pytest.mark.parametrize("words", WRONG_ENVIRONMENTS)
+def test_a_wrong_environment(monkeypatch, words):
+    monkeypatch.setattr(distributed, "LOST_AFTER", datetime.timedelta(seconds=2))
+    for name, value in WRONG_ENVIRONMENTS[words].items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match=re.escape(words)):
+        ProcessGroup("cpu")
+
+
+def test_a_port_in_use(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        for name, value in (ALL | {"MASTER_PORT": str(server.getsockname()[1])}).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(UserError, match="take another MASTER_PORT"):
+            ProcessGroup("cpu")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "first"), [("node[07-09,12]", "node07"), ("a1,a2", "a1"), ("gpu-3", "gpu-3"), ("c[1,5]-ib", "c1-ib")]
+)
+def test_sruns_variables_are_read(monkeypatch, hosts, first):
+    """`srun --ntasks=4 python train.py` is one run of four processes."""
+    for name in (*ALL, "LOCAL_RANK"):
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    slurm = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_LOCALID": "1", "SLURM_JOB_ID": "123456"}
+    for name, value in (slurm | {"SLURM_STEP_NODELIST": hosts}).items():
+        monkeypatch.setenv(name, value)
+    adopt_slurm()
+    assert read_ranks() == (3, 1, 4)
+    assert os.environ["MASTER_ADDR"] == first and 15000 <= int(os.environ["MASTER_PORT"]) < 35000
 
 
 @pytest.mark.slow

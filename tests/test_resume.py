@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 
@@ -21,10 +22,11 @@ from conftest import (
 )
 
 import train
+from slm.config_parser import command_line_layers
 from slm.errors import UserError
 from slm.models import checkpoint
 from slm.text.corpus import Corpus
-from slm.training import evaluation, resume
+from slm.training import evaluation, resume, snapshot
 from slm.training.train_state import TrainState
 
 LAMPS = "\n\n".join(f"Lamp {number} was lit again. It saw a small boat go out to sea." for number in range(300))
@@ -200,20 +202,20 @@ def test_a_restart_by_torchrun_resumes(here, monkeypatch):
     command = options(8, "r")
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this one")
-    assert resume.read_options(command)[0].init_from == "scratch"
+    assert resume.read_options(command_line_layers(command))[0].init_from == "scratch"
     for earlier in ({}, {"TORCHELASTIC_RUN_ID": "an earlier one"}):
         with monkeypatch.context() as patch:
             patch.delenv("TORCHELASTIC_RUN_ID")
             for name, value in earlier.items():
                 patch.setenv(name, value)
             assert call("train.py", *options(4, "r")).status == 0
-        assert resume.read_options(command)[0].init_from == "scratch"
+        assert resume.read_options(command_line_layers(command))[0].init_from == "scratch"
     assert call("train.py", *options(6, "r")).status == 0
-    config, set_by, loaded, path = resume.read_options(command)
+    config, set_by, loaded, path = resume.read_options(command_line_layers(command))
     assert (config.init_from, set_by["init_from"], loaded["step"]) == ("resume", "torchrun's restart", 6)
     assert str(path) == "out/r/last.pt" and config.max_iters == 8
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
-    assert resume.read_options(command)[0].init_from == "scratch"
+    assert resume.read_options(command_line_layers(command))[0].init_from == "scratch"
 
 
 def test_no_optimizer_to_resume_with(here, workshop):
@@ -232,13 +234,73 @@ def test_float16_and_back(here):
         stepper = train.make_stepper(config, setup, TrainState(), print)._replace(scaler=scaler)
         saved = scaler.state_dict() | {"scale": saved_scale}
         contents = {"optimizer": {}, "scaler": saved, "config": {}, "progress": {"dtype": saved_dtype}}
-        resume.restore(contents, config, TrainState(step=3, dtype=dtype), stepper, setup.corpus)
+        resume.restore(contents, config, TrainState(step=3, dtype=dtype), stepper, setup.corpus, train.get_lr)
         return scaler.get_scale()
 
     assert scale_after(1024.0, "float16", "float16") == 1024
     assert scale_after(1.0, "float16", "float16") == 1
     assert scale_after(1.0, "bfloat16", "float16") == 65536
     assert scale_after(1024.0, "float16", "bfloat16") == 1
+
+
+def best_rows(name):
+    return [row["step"] for row in log_of(f"out/{name}") if row["val_loss"]]
+
+
+@pytest.mark.parametrize("case", ["part of the split", "no best.pt"])
+def test_the_best_starts_over(here, case):
+    """A loss on another validation set does not compare; a best.pt that is gone is written again."""
+    assert call("train.py", *options(6, "r")).status == 0
+    edit_last("r", lambda saved: saved["progress"].update(best=0.5))  # which no model of this test reaches
+    more = ["--eval_iters=1"] if case == "part of the split" else []
+    if case == "no best.pt":
+        os.remove("out/r/best.pt")
+    result = call("train.py", *options(12, "r"), "--init_from=resume", *more)
+    assert result.status == 0, result.err
+    assert result.out.count("the best starts over") == 1 and "the best so far" in result.out
+    assert checkpoint.load_checkpoint("out/r/best.pt")["step"] == 12
+
+
+def test_the_rate_after_the_end_of_a_schedule(here):
+    """A longer run has another cosine: a line says that the rate rises, and how to avoid it."""
+    short = [option for option in SMALL_RUN if "max_iters" not in option] + ["--out_dir=out/r", "--min_lr=1e-5"]
+    assert call("train.py", *short, "--max_iters=6").status == 0
+    result = call("train.py", *short, "--max_iters=30", "--init_from=resume")
+    assert result.status == 0, result.err
+    rate = next(float(row["lr"]) for row in log_of("out/r") if row["step"] == "8")
+    assert rate > 8e-4
+    assert re.search(r"warning  the learning rate rises from 0\.000\d+ to 0\.0009\d+, since", result.out)
+    assert "--lr_decay_iters=6" in result.out and "--warm_restart" in result.out
+
+
+def test_a_warm_restart(here):
+    """Warm-up and decay begin again at this step, also after another stop."""
+    short = [option for option in SMALL_RUN if "max_iters" not in option] + ["--out_dir=out/r", "--log_interval=1"]
+    assert call("train.py", *short, "--max_iters=6").status == 0
+    again = [*short, "--init_from=resume", "--max_iters=14"]
+    with signal_in_step(10):
+        result = call("train.py", *again, "--warm_restart")
+    assert "restart  the schedule begins again: warm-up, then the decay to step 14" in result.out
+    assert call("train.py", *again).status == 0
+    rates = [float(row["lr"]) for row in log_of("out/r")][6:]
+    config, _ = small_config("--max_iters=8")
+    assert rates == pytest.approx([train.get_lr(step, config) for step in range(8)])
+    more = call("train.py", *again, "--warm_restart", "--max_iters=16")
+    assert_mistake(more, "warmup_iters 3 is longer than the 2 steps after the warm restart")
+
+
+def test_patience(here, monkeypatch):
+    """The run ends after three validations without a better one, also where it was stopped between them."""
+    losses = iter([5.0, 4.0, 4.5, 4.2, 4.1, 3.0])
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", lambda *_: evaluation.Score(next(losses), 1.0))
+    patient = [*options(12, "r"), "--eval_interval=2", "--patience=3", "--lr_decay_iters=12"]
+    with signal_in_step(7):
+        assert call("train.py", *patient).status
+    result = call("train.py", *patient, "--init_from=resume")
+    assert result.status == 0, result.err
+    assert "stopped early: the last 3 validations were not better (--patience)" in result.out
+    assert "done: best validation 4.0000 nats a token at step 4" in result.out
+    assert last("r")["step"] == 10 and checkpoint.load_checkpoint("out/r/best.pt")["step"] == 4
 
 
 # -- fine-tuning ------------------------------------------------------------------------------------------------------
@@ -297,11 +359,13 @@ def test_another_vocabulary(here, workshop):
 def test_which_options_a_checkpoint_gives(workshop, monkeypatch):
     """All of them to a run that resumes, but for those of one command; the shape alone to a fine-tuned model."""
     monkeypatch.chdir(workshop.path)
-    config, set_by, *_ = resume.read_options(["--init_from=resume", "--out_dir=out/small", "--batch_size=2"])
+    config, set_by, *_ = resume.read_options(
+        command_line_layers(["--init_from=resume", "--out_dir=out/small", "--batch_size=2"])
+    )
     assert (config.dropout, config.max_iters, config.batch_size, config.n_layer) == (0.1, 12, 2, 2)
     assert set_by["max_iters"] == "out/small/last.pt" and set_by["batch_size"] == "command line"
     assert (config.device, set_by["device"]) == ("auto", "default")
-    config, set_by, *_ = resume.read_options(["--init_from=out/small", "--dataset=small"])
+    config, set_by, *_ = resume.read_options(command_line_layers(["--init_from=out/small", "--dataset=small"]))
     assert (config.n_layer, config.n_embd, config.max_iters) == (2, 32, 600)
     assert set_by["n_layer"] == "out/small/best.pt" and set_by["max_iters"] == "default"
 
@@ -309,7 +373,7 @@ def test_which_options_a_checkpoint_gives(workshop, monkeypatch):
 def test_a_copy_of_tensors_in_dicts():
     weight = torch.ones(3)
     value = {"a": weight, "b": {"tied": weight.view(3), "another": torch.ones(3)}, "n": 3, "nan": math.nan}
-    copy = resume.copy_tensors(value)
+    copy = snapshot.copy_tensors(value)
     assert copy["a"] is copy["b"]["tied"] and copy["a"] is not copy["b"]["another"] and copy["n"] == 3
     weight.zero_()
     assert copy["a"].sum() == 3

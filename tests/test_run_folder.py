@@ -4,6 +4,7 @@ import errno
 import gc
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
 from slm.training import run_folder
 from slm.training.log import Log, draw_losses, read_log
-from slm.training.run_folder import RunFolder, describe_run, read_description
+from slm.training.run_folder import RunFolder, describe_run
 from slm.training.train_state import TrainState
 
 LINE = {"step": 2, "tokens": 512, "seconds": 1.5, "train_loss": 6.0, "lr": 1e-3, "grad_norm": 0.5}
@@ -251,6 +252,47 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(tmp_path):
     assert read_log(tmp_path / "log.csv") == []
 
 
+SPREADSHEETS = {
+    "a mark": lambda text: text.encode("utf-8-sig"),
+    "Windows' line ends": lambda text: text.replace("\n", "\r\n").encode(),
+    "semicolons and decimal commas": lambda text: text.replace(",", ";").replace(".", ",").encode(),
+    "tabs": lambda text: text.replace(",", "\t").encode(),
+    "quotes": lambda text: re.sub(r"[^,\n]+", r'"\g<0>"', text).encode(),
+    "UTF-16": lambda text: text.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("kind", SPREADSHEETS)
+def test_a_log_that_a_spreadsheet_saved(tmp_path, kind):
+    """A resumed run goes on with all its lines, and writes them as it wrote them before."""
+    path, lines = tmp_path / "log.csv", []
+    log = Log(path, 0)
+    for step in (2, 4, 6):
+        log.add(line(step, val_loss=1.5 + step))
+        log.flush()
+    before, rows = path.read_bytes(), read_log(path)
+    path.write_bytes(SPREADSHEETS[kind](before.decode()))
+    assert Log(path, 6, lines.append).rows == rows and not lines
+    assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("note", [b"a note,\xe9\n", b"1,2\n", b"4,x,1,1,1,1,1,1\n", b"7;8\n"])
+def test_a_log_with_more_than_numbers_is_kept(tmp_path, note):
+    """What is no row of this program is in a copy, and a line says so."""
+    path, lines = tmp_path / "log.csv", []
+    log = Log(path, 0)
+    for step in (2, 4):
+        log.add(line(step))
+        log.flush()
+    header, first, second = path.read_bytes().splitlines(keepends=True)
+    rows = read_log(path)
+    path.write_bytes(header + first + note + second)
+    assert Log(path, 4, lines.append).rows == rows
+    assert (tmp_path / "log.csv.1").read_bytes() == header + first + note + second
+    (text,) = lines
+    assert "log.csv.1: 1 of its lines are not this program's" in text
+
+
 def test_a_log_of_another_version(tmp_path):
     """Fewer fields, more fields: neither crashes, and nothing is lost."""
     path = tmp_path / "log.csv"
@@ -403,23 +445,3 @@ def test_many_resumes(tmp_path, lines):
     assert [resume["step"] for resume in resumes] == list(range(1, 41))
     assert resumes[0]["started"] and resumes[0]["command"]
     assert sizes[-1] - sizes[-2] <= sizes[2] - sizes[1] + 10
-
-
-def test_resumes_of_older_versions(tmp_path, lines):
-    """There, each resume holds the config.json before it."""
-    first = {"started": "day 1", "command": "c 1", "git_commit": "g"}
-    second = {"started": "day 2", "command": "c 2", "git_commit": "g", "resumed": {"step": 5, "run": first}}
-    third = {"started": "day 3", "command": "c 3", "git_commit": "g", "resumed": {"step": 9, "run": second}}
-    (tmp_path / "config.json").write_text(json.dumps(third))
-    new_folder(tmp_path, lines, TrainState(step=12)).close()
-    resumes = json.loads((tmp_path / "config.json").read_text())["resumes"]
-    assert [(resume["step"], resume["started"]) for resume in resumes][:2] == [(5, "day 2"), (9, "day 3")]
-    assert resumes[2]["step"] == 12 and "resumed" not in json.loads((tmp_path / "config.json").read_text())
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "null", '"text"', "\xff"])
-def test_a_config_json_that_cannot_be_read(tmp_path, lines, text):
-    (tmp_path / "config.json").write_text(text, encoding="latin-1")
-    folder = new_folder(tmp_path, lines, TrainState(step=3))
-    assert [resume["step"] for resume in read_description(tmp_path)["resumes"]] == [3]
-    folder.close()

@@ -1,10 +1,11 @@
 """log.csv, a run's measurements, and loss.png, the curve that is drawn from it."""
 
+import codecs
 import csv
 import math
 import warnings
 
-from slm.files import atomic_write
+from slm.files import atomic_write, free_name
 
 LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
 
@@ -12,10 +13,18 @@ LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", 
 class Log:
     """log.csv: a line every log_interval steps and at each validation; a field without a measurement is empty."""
 
-    def __init__(self, path, last_step):
-        """Of an earlier run's lines those up to `last_step` stay, with all their fields."""
+    def __init__(self, path, last_step, print_line=print):
+        """Of an earlier run's lines those up to `last_step` stay, with all their fields.
+
+        Where the file holds something else, such as a note that somebody added, a copy of the whole stays too.
+        """
         self.path = path
-        self.rows = [row for row in read_log(path) if int(row["step"]) <= last_step] if last_step else []
+        rows, unreadable = parse_log(path) if last_step else ([], 0)
+        if unreadable:
+            kept = free_name(path)
+            path.rename(kept)
+            print_line(f"kept     {path} as {kept}: {unreadable} of its lines are not this program's")
+        self.rows = [row for row in rows if int(row["step"]) <= last_step]
         self.fields = list(dict.fromkeys([*LOG_FIELDS, *(name for row in self.rows[:1] for name in row)]))
         self.unwritten = 0  # how many of the last rows are not in the file yet
         self.rewrite = True  # whether the next write is of the whole file
@@ -46,12 +55,41 @@ class Log:
 
 
 def read_log(path):
-    """The rows of a log.csv as dicts of text, without lines that a crash cut off."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [row for row in rows if None not in row and None not in row.values() and row.get("step", "").isdigit()]
+    """The rows of a log.csv as dicts of text, [] where there is none; what is no row of numbers is left out."""
+    return parse_log(path)[0]
+
+
+def parse_log(path):
+    """(rows, unreadable) of a log.csv; unreadable: how many of its lines are no rows of numbers.
+
+    The last line does not count, since a crash may have cut it off. A spreadsheet may have saved the file: with a byte
+    order mark, semicolons and commas in numbers, or in another encoding than UTF-8.
+    """
+    if not path.is_file():
+        return [], 0
+    contents = path.read_bytes()
+    utf16 = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    lines = contents.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").splitlines()
+    header = lines[0] if lines else ""
+    delimiter = max(",;\t", key=header.count)
+    fields = [name.strip().strip('"') for name in header.split(delimiter)]
+    rows, unreadable = [], 0
+    for number, cells in enumerate(csv.reader(lines[1:], delimiter=delimiter), 2):
+        cells = [cell.strip().replace(",", ".") for cell in cells]
+        row = dict(zip(fields, cells, strict=False))
+        if len(cells) == len(fields) and row.get("step", "").isdecimal() and all(map(is_number, cells)):
+            rows.append(row)
+        elif any(cells) and number < len(lines):
+            unreadable += 1
+    return rows, unreadable + ("step" not in fields and bool(lines))
+
+
+def is_number(text):
+    """Whether a cell is empty or a number."""
+    try:
+        return not text or isinstance(float(text), float)
+    except ValueError:
+        return False
 
 
 def draw_losses(rows, path, title):
@@ -71,7 +109,7 @@ def draw_losses(rows, path, title):
     if shown:  # the first steps fall so far that they would leave the rest a flat line
         margin = 0.05 * (max(shown) - min(shown)) or 0.1
         axes.set_ylim(min(shown) - margin, max(shown) + margin)
-    axes.set(xlabel="optimizer step", ylabel="loss, nats a token")
+    axes.set(xlabel="optimizer step", ylabel="loss, nats per token")
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()

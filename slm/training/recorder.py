@@ -12,7 +12,7 @@ import torch
 
 from slm import devices
 from slm.text import tokenizer
-from slm.training import resume
+from slm.training import resume, snapshot
 from slm.training.distributed import torchrun_id
 from slm.training.progress import Progress, ending, run_header, sample_story, step_header
 from slm.training.run_folder import RunFolder, describe_run, read_description
@@ -41,6 +41,7 @@ class Recorder:
     def begin(self, stepper):
         """Open the folder for a run that `stepper` trains: an earlier one moves aside. Raises UserError."""
         self.stepper, self.state.corpus = stepper, self.setup.corpus.fingerprint()
+        self.state.best_of = resume.validation_set(self.config, self.setup.corpus)
         self.print(step_header(self.config, self.setup, stepper))
         if not self.folder:
             return
@@ -82,8 +83,9 @@ class Recorder:
         state, config, guessing = self.state, self.config, math.log(self.setup.corpus.vocab_size)
         self.last_loss = score.loss
         is_best = score.loss < min(state.best, DIVERGED * guessing)
+        state.since_best += 1
         if is_best:
-            state.best, state.best_step = score.loss, state.step
+            state.best, state.best_step, state.since_best = score.loss, state.step, 0
         if not self.folder:
             return
         remark = ", the best so far" if is_best else ""
@@ -105,12 +107,12 @@ class Recorder:
 
     def contents(self):
         setup = self.setup
-        return resume.model_contents(setup.model, self.config, self.state, setup.corpus, self.init_from)
+        return snapshot.model_contents(setup.model, self.config, self.state, setup.corpus, self.init_from)
 
     def save_last(self, contents=None):
         """Save last.pt, which a resumed run continues from."""
         if self.folder:
-            more = resume.resume_contents(self.stepper.optimizer, self.stepper.scaler, self.state)
+            more = snapshot.resume_contents(self.stepper.optimizer, self.stepper.scaler, self.state)
             self.folder.save("last.pt", (contents or self.contents()) | more)
 
     def finish(self, stopped):
@@ -126,6 +128,8 @@ class Recorder:
                 " --init_from=resume continues"
             )
             return
+        if 0 < self.config.patience <= state.since_best and state.step < self.config.max_iters:
+            self.print(f"stopped early: the last {state.since_best} validations were not better (--patience)")
         cuda = self.setup.device.type == "cuda"
         memory = torch.cuda.max_memory_reserved(self.setup.device) / 2**30 if cuda else 0
         gpu = f", at most {memory:.1f} GiB of GPU memory" if cuda else ""

@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 
 from model import GPT, GPTConfig
-from slm.config import OPTIONS, merge_config
-from slm.config_parser import command_line_layers
+from slm.config import OPTIONS, TrainConfig, merge_config
 from slm.errors import UserError, did_you_mean
 from slm.models import checkpoint
 from slm.text import tokenizer
@@ -25,20 +24,29 @@ from slm.training.train_state import TrainState
 SHAPE = [
     field.name for field in fields(GPTConfig) if field.name in OPTIONS and field.name not in ("dropout", "init_std")
 ]
-THIS_COMMAND_ONLY = {"init_from", "out_dir", "eval_only", "device", "dtype", "compile", "cuda_graph", "backend"}
+THIS_COMMAND_ONLY = {
+    "warm_restart",
+    "init_from",
+    "out_dir",
+    "eval_only",
+    "device",
+    "dtype",
+    "compile",
+    "cuda_graph",
+    "backend",
+}
 
 
-def read_options(arguments):
-    """(config, set_by, loaded, path) of train.py's arguments: see `merge_config`; loaded is the checkpoint at `path`.
+def read_options(layers):
+    """(config, set_by, loaded, path) of the layers of `merge_config`; loaded is the checkpoint at `path`.
 
     A checkpoint's options are defaults under the file's and the command line's: all of them for resume and eval_only,
     the shape for fine-tuning. After torchrun restarted a run, init_from is resume where out_dir has a last.pt of that
     run. Raises UserError.
     """
-    layers = command_line_layers(arguments)
     config, set_by = merge_config(*layers)
     if restart_count() and has_last_of_this_run(config.out_dir):
-        layers.append(("torchrun's restart", {"init_from": "resume"}))
+        layers = [*layers, ("torchrun's restart", {"init_from": "resume"})]
         config, set_by = merge_config(*layers)
     loaded, path = load_initial_checkpoint(config)
     if loaded:
@@ -118,10 +126,10 @@ def initial_state(config, loaded):
     return TrainState(**loaded["progress"]) if config.init_from == "resume" else TrainState()
 
 
-def restore(loaded, config, state, stepper, corpus):
+def restore(loaded, config, state, stepper, corpus, get_lr):
     """Load the optimizer and the scaler of the checkpoint; returns lines on what differs from then, one for each thing.
 
-    Another corpus has another validation split: `state.best` then starts over.
+    Another validation set gives another loss: `state.best` then starts over. Raises UserError.
     """
     groups = stepper.optimizer.state_dict()["param_groups"]  # today's options, the earlier state
     stepper.optimizer.load_state_dict({"state": loaded["optimizer"], "param_groups": groups})
@@ -130,46 +138,46 @@ def restore(loaded, config, state, stepper, corpus):
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
     if state.step >= config.max_iters:
         lines.append("         which is its last step: a larger --max_iters trains further")
+    elif climb := describe_climb(loaded["config"], config, state, get_lr):
+        lines.append(climb)
     for name, was in loaded["config"].items():
         if name != "init_from" and getattr(config, name, was) != was:
             lines.append(f"changed  {name}: {was} -> {getattr(config, name)}")
     if state.corpus and state.corpus != corpus.fingerprint():
-        state.best, state.best_step = math.inf, 0
         lines.append(f"changed  the tokens in {corpus.folder}: losses do not compare, so the best starts over")
+    elif state.best_of and state.best_of != validation_set(config, corpus):
+        lines.append("changed  the validation set: losses do not compare, so the best starts over")
+    elif state.best < math.inf and not (Path(config.out_dir) / "best.pt").exists():
+        lines.append(f"missing  {config.out_dir}/best.pt: the best starts over")
+    else:
+        return "\n".join(lines)
+    state.best, state.best_step, state.since_best = math.inf, 0, 0
     return "\n".join(lines)
 
 
-def model_contents(model, config, state, corpus, init_from):
-    """What best.pt and last.pt have in common. The tensors are copies: training may go on while they are saved."""
-    return {
-        "model": copy_tensors(model.state_dict()),
-        "model_config": asdict(model.config),
-        "config": asdict(config) | {"init_from": init_from},
-        "tokenizer": corpus.tokenizer_text,
-        "step": state.step,
-        "tokens": state.sequences * config.block_size,  # trained on so far
-    }
+def validation_set(config, corpus):
+    """What names a validation set: two losses compare only where it is the same."""
+    windows = config.eval_iters * config.batch_size
+    return f"{f'{windows} windows' if windows else 'all'} of {corpus.fingerprint()}"
 
 
-def resume_contents(optimizer, scaler, state):
-    """What last.pt has besides: see `model_contents`."""
-    return {
-        "optimizer": copy_tensors(optimizer.state_dict()["state"]),
-        "scaler": scaler.state_dict(),
-        "progress": state.to_dict(),
-    }
-
-
-def copy_tensors(value):
-    """`value` with a copy of each tensor in its dicts. Tied parameters share their memory: they are copied once."""
-    copies = {}
-
-    def copy(value):
-        if isinstance(value, torch.Tensor):
-            memory = value.data_ptr(), value.shape
-            if memory not in copies:
-                copies[memory] = value.detach().clone()
-            return copies[memory]
-        return {name: copy(part) for name, part in value.items()} if isinstance(value, dict) else value
-
-    return copy(value)
+def describe_climb(earlier_options, config, state, get_lr):
+    """A line where the learning rate rises at a resume, else "". Starts a warm restart. Raises UserError."""
+    known = {name: value for name, value in earlier_options.items() if name in OPTIONS}
+    before = get_lr(state.step - 1, TrainConfig(**known), state.schedule_start)
+    if config.warm_restart:
+        state.schedule_start = state.step
+        if config.warmup_iters > config.decay_steps - state.step:
+            raise UserError(
+                f"warmup_iters {config.warmup_iters} is longer than the {config.decay_steps - state.step} steps after"
+                " the warm restart: give fewer, or a larger --max_iters"
+            )
+        return f"restart  the schedule begins again: warm-up, then the decay to step {config.decay_steps:,}"
+    after = get_lr(state.step, config, state.schedule_start)
+    in_warmup = state.step < state.schedule_start + config.warmup_iters
+    if after < 1.1 * before or in_warmup:
+        return ""
+    return (
+        f"warning  the learning rate rises from {before:.2g} to {after:.2g}, since the schedule is longer now:"
+        f" --lr_decay_iters={state.step} keeps it low, --warm_restart begins a schedule with a warm-up"
+    )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from slm.config import OPTIONS
 from slm.errors import UserError, first_line
-from slm.files import ROOT, atomic_write, lock_folder, make_folder
+from slm.files import ROOT, atomic_write, free_name, lock_folder, make_folder
 from slm.models import checkpoint
 from slm.training.log import Log, draw_losses
 
@@ -47,7 +47,7 @@ class RunFolder:
             self.move_earlier_run()
         with atomic_write(self.path / "config.json") as file:
             file.write(json.dumps(description | {"resumes": resumes}, indent=2).encode())
-        self.log = Log(self.path / "log.csv", resumed.logged if resumed else 0)
+        self.log = Log(self.path / "log.csv", resumed.logged if resumed else 0, self.print_line)
 
     def move_earlier_run(self):
         """Move an earlier run to NAME.1, NAME.2, ... beside the folder, or inside it where that is impossible."""
@@ -55,8 +55,7 @@ class RunFolder:
             return
         beside = self.path.name not in ("", "..") and same_writable_disk(self.path.absolute().parent, self.path)
         for first in [self.path, self.path / "run"] if beside else [self.path / "run"]:
-            number = next(n for n in range(1, sys.maxsize) if not first.with_name(f"{first.name}.{n}").exists())
-            target, moved = first.with_name(f"{first.name}.{number}"), []
+            target, moved = free_name(first), []
             make_folder(target, f"{self.path} holds a run that has no place to move to: give another --out_dir")
             try:
                 for name in RUN_FILES:

@@ -29,11 +29,20 @@ class Setup(NamedTuple):
     evaluate: Evaluator
 
 
-def set_up(config, set_by, loaded=None):
-    """The Setup of a run; loaded: the checkpoint it starts from. Raises UserError."""
+def join_processes(config):
+    """The group of this process. Raises UserError."""
+    return ProcessGroup(devices.pick_device(config.device).type, config.backend)
+
+
+def set_up(config, set_by, loaded=None, group=None):
+    """The Setup of a run; loaded: the checkpoint it starts from. Raises UserError, in all processes or in none."""
+    group = group or join_processes(config)
+    return group.together(lambda: set_up_here(config, set_by, loaded, group))
+
+
+def set_up_here(config, set_by, loaded, group):
     check_optimizer(config.optimizer)
     device = devices.pick_device(config.device)
-    group = ProcessGroup(device.type, config.backend)
     if group.world_size > 1 and device.type == "cuda":
         device = devices.pick_device(f"cuda:{group.local_rank}")
     if config.sequences_per_step % group.world_size:

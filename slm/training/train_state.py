@@ -20,6 +20,9 @@ class TrainState:
     seconds: float = 0.0  # spent in optimizer steps
     best: float = math.inf  # validation loss of best.pt, nats per token
     best_step: int = 0
+    best_of: str = ""  # what `best` was measured on: only then does another loss compare
+    since_best: int = 0  # validations in a row without a better one
+    schedule_start: int = 0  # the step at which the learning rate's schedule began
     counted: float = 0.0  # steps since the last line, without those that were skipped
     sums: dict = field(default_factory=dict)  # {metric: its sum over these steps}
     failed: float = 0.0  # steps that were skipped because their gradient was not finite
