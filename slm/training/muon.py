@@ -2,7 +2,7 @@
 
 AdamW scales each number of a gradient alone. Muon (Jordan et al. 2024, kellerjordan.github.io/posts/muon) takes the
 matrix whole: where the averaged gradient is U S V^T, it applies U V^T, an update of the same size in every direction.
-docs/recipes.md has runs of both.
+experiments/log.md has runs of both.
 """
 
 import math
