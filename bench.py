@@ -13,6 +13,10 @@ the same with micro-batches as large as a GPU likes. A ratio says how many times
 measurement leaves out, its name says. Of train.py's options, init_from and eval_only have no meaning here.
 """
 
+import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a line
+
+# isort: split
+
 import contextlib
 import functools
 import itertools

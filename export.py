@@ -14,6 +14,10 @@ does; `tokenizer(text, add_special_tokens=False)` gives the ids of the text alon
 unlike in prepare.py, the text `<|endoftext|>` in a prompt is that token.
 """
 
+import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a line
+
+# isort: split
+
 import os
 import shutil
 from contextlib import contextmanager

@@ -12,6 +12,10 @@ stories stream through in batches, so memory does not grow with the corpus. New 
 and take their final names when all of them are whole, meta.json last: where meta.json is, the rest is too.
 """
 
+import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a line
+
+# isort: split
+
 import json
 import os
 import platform

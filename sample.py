@@ -10,6 +10,10 @@ line of dashes between them, and nothing else; everything about them goes to sta
 ends a story and not the program, and an empty line is an empty prompt.
 """
 
+import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a line
+
+# isort: split
+
 import codecs
 import contextlib
 import itertools
@@ -159,4 +163,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, stdout_is_result=True)

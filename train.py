@@ -14,6 +14,10 @@ token of the step. Data and dropout depend on the seed and the step alone, so a 
 stopped.
 """
 
+import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a line
+
+# isort: split
+
 import math
 import signal
 import sys

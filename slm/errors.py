@@ -1,5 +1,6 @@
 """A mistake that the user can mend, and how a script ends after one: one sentence, exit status 2, no traceback."""
 
+import contextlib
 import difflib
 import os
 import sys
@@ -10,22 +11,70 @@ class UserError(Exception):
     """A mistake the user can mend. Its text is one sentence that names the thing and the mend."""
 
 
-def run_script(main):
-    """Call `main()`; a `UserError` becomes one line on standard error and exit status 2. A bug keeps its traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a console that lacks a character must not end a run or a story
-    try:
-        main()
-    except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe (`| head`) is gone: that is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+class Report:
+    """A stream for reports, which are cosmetic: once it is full, closed or its reader is gone, it drops what comes."""
+
+    def __init__(self, stream):
+        self.stream = stream or open(os.devnull, "w")  # noqa: SIM115 - closed streams (`>&-`) are None
+        if hasattr(self.stream, "reconfigure"):
+            self.stream.reconfigure(errors="replace")  # a console that lacks a character must not end a run
+
+    def write(self, text):
+        self.attempt(self.stream.write, text)
+        return len(text)
+
+    def flush(self):
+        self.attempt(self.stream.flush)
+
+    def attempt(self, function, *arguments):
+        try:
+            function(*arguments)
+        except (OSError, ValueError):
+            silence(self.stream)
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def silence(stream):
+    """Let whatever a stream still holds go nowhere, at the latest when Python ends and flushes it."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def run_script(main, stdout_is_result=False):
+    """Call `main()`; a `UserError` becomes one line on standard error and exit status 2. A bug keeps its traceback.
+
+    What a script prints is a report, whose loss ends nothing. stdout_is_result: standard output is what the script is
+    for; where it is full the script ends with a sentence, and where its reader is gone (`| head`) it ends quietly.
+    """
+    out = sys.stdout
+    if not stdout_is_result or out is None:
+        out = Report(out)
+    elif hasattr(out, "reconfigure"):
+        out.reconfigure(errors="replace")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Report(sys.stderr)):
+        try:
+            main()
+            out.flush()
+        except UserError as error:
+            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:
+            silence(out)
+            sys.exit(141)
+        except OSError as error:
+            if not stdout_is_result or error.filename is not None:
+                raise
+            silence(out)
+            reason = error.strerror or error
+            print(f"{Path(sys.argv[0]).name}: cannot write to standard output: {reason}", file=sys.stderr)
+            sys.exit(2)
 
 
 def did_you_mean(name, names, cutoff=0.4):

@@ -1,0 +1,86 @@
+"""slm/errors.py and slm/interrupt.py: streams that are closed, full or gone, and Ctrl-C at any time."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import ROOT, environment, start_command
+
+from slm.errors import run_script
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="file descriptors and signals are Unix's")
+
+
+class Broken(io.StringIO):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, *text):
+        raise self.error
+
+    flush = write
+
+
+ERRORS = [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device"), ValueError("closed file")]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=repr)
+def test_a_report_that_cannot_be_written_is_dropped(monkeypatch, error):
+    monkeypatch.setattr(sys, "stdout", Broken(error))
+    run_script(lambda: [print("a line") for _ in range(3)])
+
+
+def test_a_closed_stream(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    run_script(lambda: (print("a line"), print("another", file=sys.stderr)))
+
+
+@pytest.mark.parametrize(("error", "status"), list(zip(ERRORS[:2], (141, 2), strict=True)), ids=["gone", "full"])
+def test_a_result_that_cannot_be_written_ends_the_script(monkeypatch, capsys, error, status):
+    monkeypatch.setattr(sys, "stdout", Broken(error))
+    with pytest.raises(SystemExit) as raised:
+        run_script(lambda: print("a story"), stdout_is_result=True)
+    assert raised.value.code == status
+    assert ("cannot write to standard output: No space left on device" in capsys.readouterr().err) == (status == 2)
+
+
+STREAMS = {
+    "a full standard output": "> /dev/full",
+    "a full standard error": "2> /dev/full",
+    "a closed standard output": ">&-",
+    "a closed standard error": "2>&-",
+    "a reader that is gone": "| true",
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_command_with_a_broken_stream(tmp_path, stream):
+    (tmp_path / "stories.txt").write_text("\n\n".join(f"Story {number} of a cat." for number in range(40)))
+    command = f"set -o pipefail; {sys.executable} {ROOT}/prepare.py --dataset stories.txt {STREAMS[stream]}"
+    process = start_command(["bash", "-c", command], cwd=tmp_path)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0 and not err, err
+    assert (tmp_path / "data/stories/meta.json").exists()
+
+
+def test_ctrl_c_while_packages_are_imported(tmp_path):
+    """One line, and no traceback; the process ends by the signal."""
+    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    process = start_command(
+        [sys.executable, str(ROOT / "train.py")],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        env=environment(PYTHONPATH=str(tmp_path)),
+    )
+    assert process.stdout.readline() == "importing\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert err == "stopped\n" and process.returncode in (-signal.SIGINT, 130)
