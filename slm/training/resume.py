@@ -14,7 +14,7 @@ import torch
 from model import GPT, GPTConfig
 from slm.config import OPTIONS, command_line_layers, merge_config
 from slm.errors import UserError, did_you_mean
-from slm.models import checkpoint
+from slm.models import checkpoint, load
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
 from slm.training.run_folder import read_description
@@ -66,9 +66,9 @@ def load_initial_checkpoint(config):
         raise UserError(f"no init_from {config.init_from}{hint}")
     if config.init_from == "resume":
         path = Path(config.out_dir) / "last.pt"
+        loaded = checkpoint.load_checkpoint(path)
     else:
-        path = checkpoint.find_checkpoint(config.out_dir if config.init_from == "scratch" else config.init_from)
-    loaded = checkpoint.load_checkpoint(path)
+        loaded, path = load.read_model(config.out_dir if config.init_from == "scratch" else config.init_from)
     if config.init_from == "resume" and "optimizer" not in loaded:
         raise UserError(f"{path} holds no optimizer, so no run can resume from it: --init_from={path} fine-tunes it")
     return loaded, path
@@ -83,7 +83,7 @@ def initial_model(config, corpus, loaded):
         torch.manual_seed(config.seed)
         shape = {name: getattr(config, name) for name in SHAPE}
         return GPT(GPTConfig(corpus.vocab_size, dropout=config.dropout, init_std=config.init_std, **shape))
-    shape = asdict(GPTConfig()) | loaded["model_config"]  # an older checkpoint lacks newer fields
+    shape = loaded["model_config"]
     cropped = config.init_from != "resume" and config.block_size < shape["block_size"]
     wrong = [
         f"{name} {shape[name]}, not {getattr(config, name)}"
@@ -94,7 +94,7 @@ def initial_model(config, corpus, loaded):
         raise UserError(f"the checkpoint has another shape: {', '.join(wrong)}")
     if tokenizer.sha256(loaded["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
         raise UserError(f"the checkpoint has another vocabulary than {corpus.folder}: prepare that with --vocab_of")
-    return checkpoint.build_model(loaded, dropout=config.dropout, block_size=config.block_size)
+    return load.build_model(loaded, dropout=config.dropout, block_size=config.block_size)
 
 
 def restore(loaded, config, state, optimizer, scaler, corpus):
