@@ -40,7 +40,8 @@ from slm.config import OPTIONS, merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, did_you_mean, run_script
 from slm.files import ROOT
-from slm.models import checkpoint
+from slm.models import checkpoint, load
+from slm.models.generation import generate, prompt_tokens, stream
 from slm.text import tokenizer
 from slm.training import compilation, snapshot
 from slm.training.setup import set_up
@@ -242,17 +243,18 @@ def bench_eval(bench):
 
 def bench_sample(bench):
     contents = {"model_config": vars(bench.setup.model.config), "model": bench.setup.model.state_dict()}
-    model = checkpoint.build_model(contents).to(bench.device, bench.dtype).eval()
+    model = load.build_model(contents).to(bench.device, bench.dtype).eval()
     encoding = tokenizer.from_text(bench.corpus.tokenizer_text)
-    prompt = [encoding.eot_token, *encoding.encode_ordinary("Once upon a time")]
+    prompt = prompt_tokens(encoding, "Once upon a time")
     options = {"temperature": 0.8, "top_k": 200, "generator": torch.Generator(bench.device)}
     for stories in (1, 8, 64):
         prompts = [prompt] * stories
-        whole = bench.seconds(lambda prompts=prompts: model.generate(prompts, STORY_TOKENS, **options))
-        times = [[time.perf_counter() for _ in model.stream(prompts, STORY_TOKENS, **options)] for _ in range(REPEATS)]
+        whole = bench.seconds(lambda prompts=prompts: generate(model, prompts, STORY_TOKENS, **options))
+        runs = [stream(model, prompts, STORY_TOKENS, **options) for _ in range(REPEATS)]
+        times = [[time.perf_counter() for _ in run] for run in runs]
         between = statistics.median(after - before for run in times for before, after in itertools.pairwise(run))
         idx = torch.tensor(prompts, device=bench.device)
-        plain = bench.seconds(lambda idx=idx: baselines.generate_without_cache(model, idx, STORY_TOKENS))
+        plain = bench.seconds(lambda idx=idx: model.generate(idx, STORY_TOKENS, temperature=0.8, top_k=200))
         name = "a story" if stories == 1 else f"{stories} stories at once"
         yield Figure(f"tokens/s, {name}, whole", stories * STORY_TOKENS / whole, stories * STORY_TOKENS / plain)
         yield Figure(f"tokens/s, {name}, between two tokens", stories / between)
@@ -278,7 +280,7 @@ def bench_start(bench):
     run.mkdir()
     contents = snapshot.model_contents(bench.setup.model, bench.config, TrainState(), bench.corpus, "scratch")
     checkpoint.save_checkpoint(run / "best.pt", contents)
-    sample = [sys.executable, str(ROOT / "sample.py"), "--out_dir", str(run), "--prompt", "Once"]
+    sample = [sys.executable, str(ROOT / "sample.py"), "--model", str(run), "--prompt", "Once"]
     import_torch = [sys.executable, "-c", "import torch; print('x')"]
     torch_alone = statistics.median(seconds_until(b"x", import_torch, ROOT) for _ in range(3))
     first_token = statistics.median(seconds_until(b"Once", sample, ROOT) for _ in range(3))

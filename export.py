@@ -19,43 +19,21 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 # isort: split
 
 import os
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 from slm.errors import UserError, run_script
-from slm.files import make_folder
-from slm.models import checkpoint, gpt2
+from slm.files import atomic_folder, make_folder
+from slm.models import gpt2
+from slm.models.load import load_model
 from slm.models.model_card import model_card, read_corpus
 from slm.models.to_gguf import save_gguf
 from slm.models.to_huggingface import save_huggingface
 from slm.options import OptionParser
-from slm.text import tokenizer
-
-
-@contextmanager
-def new_folder(folder):
-    """A folder to write into, which takes the name `folder` at the end; an exception removes it. Raises UserError."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # from an export that was killed
-        partial.mkdir(parents=True)
-        yield partial
-        for file in partial.iterdir():
-            with open(file, "rb+") as written:
-                os.fsync(written.fileno())
-        if folder.exists():
-            folder.rmdir()
-        os.rename(partial, folder)
-    except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def main():
     parser = OptionParser(__doc__)
-    parser.add_argument("run", metavar="OUT_DIR", help="the run, a checkpoint file, or another model to convert")
+    parser.add_argument("model", metavar="MODEL", help="the run, a checkpoint file, or another model to convert")
     parser.add_argument("target", metavar="TARGET", help="the folder to make, or a file that ends in .html")
     parser.option("--gguf", False, "write model.gguf for llama.cpp into the folder too")
     options = parser.parse()
@@ -70,28 +48,25 @@ def main():
     if target.exists() and (page or not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists: give a new name, or remove it first")
 
-    path = checkpoint.find_checkpoint(options.run)
-    saved = checkpoint.load_checkpoint(path)
-    model = checkpoint.build_model(saved).eval()
-    encoding = tokenizer.from_text(saved["tokenizer"])
-    name = target.resolve().name
+    loaded = load_model(options.model)
+    model, encoding, name = loaded.model, loaded.encoding, target.resolve().name
     if page:
         gpt2.check_logits(model, gpt2.gpt2_parameters(model))
         from slm.models.to_page import save_story_page
 
         make_folder(target.parent, f"{target} goes into it")
-        trained_as = Path(saved["config"].get("out_dir") or options.run).name  # of a checkpoint file, the run's name
+        trained_as = Path(loaded.config.get("out_dir") or options.model).name  # of a checkpoint file, the run's name
         save_story_page(model, encoding, target, trained_as)
         size = target.stat().st_size
     else:
-        with new_folder(target) as folder:
+        with atomic_folder(target) as folder:
             save_huggingface(model, encoding, folder)
             if options.gguf:
                 save_gguf(model, encoding, folder / "model.gguf", name)
-            card = model_card(saved, model, read_corpus(path), name)
+            card = model_card(loaded.contents, model, read_corpus(loaded.path), name)
             (folder / "README.md").write_text(card, encoding="utf-8")
         size = sum(file.stat().st_size for file in target.iterdir())
-    print(f"{path}: {model.num_params() / 1e6:.2f} M parameters exported to {target} ({size / 1e6:.1f} MB)")
+    print(f"{loaded.path}: {model.num_params() / 1e6:.2f} M parameters exported to {target} ({size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ def model_to_tune(name):
     """(encoding, block_size) of a run, a checkpoint file or a Hugging Face folder. Raises UserError."""
     if name in GPT2_NAMES and not os.path.exists(name):
         return tokenizer.gpt2(), 1024  # without a download
-    from slm.models import checkpoint  # and with it PyTorch, which nothing else here needs
+    from slm.models import load  # and with it PyTorch, which nothing else here needs
 
-    contents = checkpoint.load_checkpoint(checkpoint.find_checkpoint(name))
+    contents, _ = load.read_model(name)
     return tokenizer.from_text(contents["tokenizer"]), contents["model_config"]["block_size"]
 
 

@@ -1,9 +1,10 @@
 """Tell a story with a trained model.
 
-    python sample.py --prompt "Once upon a time"                     from the newest run under out/
-    python sample.py --out_dir out/tinystories --num_samples 3       three stories with openings of the model's choice
-    echo "Tom had a red kite." | python sample.py --prompt -         the prompt from standard input
-    python sample.py --interactive                                   a prompt a line, a story each, until Ctrl-D
+    python sample.py "Once upon a time"                              from the newest run under out/
+    python sample.py --model out/tinystories --num_samples 3         three stories with openings of the model's choice
+    python sample.py "Tom had a kite." "Lily had a boat."            one story for each prompt
+    echo "Tom had a red kite." | python sample.py -                  the prompt from standard input
+    python sample.py --interactive                                   one prompt per line, until Ctrl-D
 
 The story appears as the model writes it, and ends where the model ends it. Standard output holds the stories, with a
 line of dashes between them, and nothing else; everything about them goes to standard error. With --interactive, Ctrl-C
@@ -24,22 +25,25 @@ import time
 import torch
 
 from slm import devices
-from slm.errors import UserError, run_script
-from slm.models import checkpoint
-from slm.options import OptionParser, add_sampling_options, sampling_arguments
-from slm.text import tokenizer
+from slm.errors import UserError, printable, run_script
+from slm.models.generation import prompt_tokens, stream
+from slm.models.load import load_model
+from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments
 
 SEPARATOR = "-" * 15
 
 
 class StoryPrinter:
-    """Prints stories one after another while the model writes all of them at once, in whole characters."""
+    """Prints stories one after another while the model writes all of them at once, in whole characters.
 
-    def __init__(self, encoding, prompt, count):
+    prompts: the beginning of each story.
+    """
+
+    def __init__(self, encoding, prompts):
         self.encoding = encoding
-        self.decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(count)]
-        self.texts = [prompt] * count  # not printed yet
-        self.ended = [False] * count
+        self.decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in prompts]
+        self.texts = list(prompts)  # not printed yet
+        self.ended = [False] * len(prompts)
         self.current = 0
 
     def add(self, new_tokens):
@@ -58,7 +62,7 @@ class StoryPrinter:
 
     def flush(self):
         while self.current < len(self.texts):
-            sys.stdout.write(self.texts[self.current])
+            sys.stdout.write(printable(self.texts[self.current]))
             self.texts[self.current] = ""
             if not self.ended[self.current]:
                 break
@@ -78,29 +82,27 @@ def read_prompt(prompt):
         raise UserError("the prompt on standard input is not UTF-8") from error
 
 
-def tell_stories(model, encoding, prompt, options, sampling, generator):
-    """Print stories that begin with `prompt` as the model writes them. A KeyboardInterrupt leaves whole characters.
+def tell_stories(loaded, prompts, options, sampling, generator):
+    """Print stories that begin with the prompts, as the model writes them. A KeyboardInterrupt leaves whole characters.
 
-    sampling: temperature, top_k and top_p, as `model.stream` takes them.
+    loaded: a LoadedModel. sampling: temperature, top_k and top_p, as `generation.stream` takes them.
     """
-    tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]  # every story follows an end-of-text
-    if prompt != prompt.rstrip(" "):
+    model, encoding = loaded.model, loaded.encoding
+    tokens = [prompt_tokens(encoding, prompt) for prompt in prompts]
+    if any(prompt.endswith(" ") for prompt in prompts):
         print("warning: the prompt ends in a space, and words bring theirs along: leave it out", file=sys.stderr)
-    if len(tokens) > model.config.block_size:
+    if (longest := max(map(len, tokens))) > model.config.block_size:
         print(
-            f"warning: the prompt has {len(tokens) - 1} tokens and the context {model.config.block_size}: the model"
-            " sees the end of it",
+            f"warning: the prompt has {longest - 1} tokens and the context {model.config.block_size}: the model sees"
+            " the end of it",
             file=sys.stderr,
         )
-    printer = StoryPrinter(encoding, prompt, options.num_samples)
+    printer = StoryPrinter(encoding, [prompt for prompt in prompts for _ in range(options.num_samples)])
+    rows = [row for row in tokens for _ in range(options.num_samples)]
     start, count = time.perf_counter(), 0
     try:
-        for new_tokens in model.stream(
-            [tokens] * options.num_samples,
-            options.max_new_tokens,
-            stop_token=encoding.eot_token,
-            generator=generator,
-            **sampling,
+        for new_tokens in stream(
+            model, rows, options.max_new_tokens, stop_token=encoding.eot_token, generator=generator, **sampling
         ):
             count += sum(token is not None for token in new_tokens)
             printer.add(new_tokens)
@@ -134,32 +136,34 @@ def for_each_prompt(answer):
 
 def main():
     parser = OptionParser(__doc__)
-    parser.option("--prompt", "", "start of the story; empty: the model's choice; -: read it from standard input")
-    parser.option("--interactive", False, "read prompts, a line each, until the input ends (Ctrl-D)")
-    parser.option("--out_dir", None, "a run, a checkpoint, a Hugging Face folder, a GPT-2 of the hub (default: newest)")
+    about_prompts = "start of a story (default: the model's choice); -: read it from standard input"
+    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help=about_prompts)
+    parser.texts_option("--prompt", "the same, also for a text that begins with a dash")
+    parser.option("--interactive", False, "read prompts, one per line, until the input ends (Ctrl-D)")
+    add_model_option(parser)
     add_sampling_options(parser)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
     options = parser.parse()
     sampling = sampling_arguments(options)
-    if options.interactive and options.prompt:
-        raise UserError("--interactive reads prompts itself: leave --prompt out")
+    prompts = [*options.prompt, *options.prompts]
+    if options.interactive and prompts:
+        raise UserError("--interactive reads prompts itself: leave the prompt out")
+    if prompts.count("-") > 1:
+        raise UserError("standard input holds one prompt: give - once")
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
 
-    path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
-    loaded = checkpoint.load_checkpoint(path)
-    model = checkpoint.build_model(loaded).to(device, dtype)
-    encoding = tokenizer.from_text(loaded["tokenizer"])
+    loaded = load_model(options.model, device, dtype)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
     generator = torch.Generator(device).manual_seed(seed)
-    step = f", step {loaded['step']:,}" if loaded["step"] else ""  # another program's model has none
-    print(f"{path}{step}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
+    step = f", step {loaded.step:,}" if loaded.step else ""  # another program's model has none
+    print(f"{printable(loaded.path)}{step}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
 
     if options.interactive:
-        for_each_prompt(lambda prompt: tell_stories(model, encoding, prompt, options, sampling, generator))
+        for_each_prompt(lambda prompt: tell_stories(loaded, [prompt], options, sampling, generator))
     else:
-        tell_stories(model, encoding, read_prompt(options.prompt), options, sampling, generator)
+        tell_stories(loaded, list(map(read_prompt, prompts)) or [""], options, sampling, generator)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ line separates stories. The model is a run, a checkpoint, or an exported folder:
 
     python prepare.py --dataset my_text.txt --vocab_of out/tinystories
     python train.py config/finetune.py --init_from=out/tinystories --dataset=my_text
-    python sample.py --out_dir out/my_text
+    python sample.py --model out/my_text
 
 Or it is GPT-2 itself, 124 M parameters from the Hugging Face hub (`pip install safetensors`). GPT-2 has 1,024
 positions; fewer take less memory and time:

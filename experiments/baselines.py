@@ -68,15 +68,3 @@ def random_evaluation(model, path, batches, batch_size, block_size, dtype, devic
         with devices.autocast(device, dtype):
             logits, _ = model(idx, targets)
             F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
-
-
-@torch.inference_mode()
-def generate_without_cache(model, prompts, count, temperature=0.8, top_k=200):
-    """Continue prompts (B, T) by `count` tokens, each of which computes the whole context again: lists of ids."""
-    idx = prompts
-    for _ in range(count):
-        logits, _ = model(idx[:, -model.config.block_size :])
-        logits = logits[:, -1] / temperature
-        logits[logits < logits.topk(min(top_k, logits.size(-1))).values[:, -1:]] = -torch.inf
-        idx = torch.cat([idx, torch.multinomial(logits.float().softmax(-1), 1)], dim=1)
-    return idx.tolist()

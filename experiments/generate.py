@@ -1,6 +1,6 @@
 """Generate a corpus of any size with a trained model: data/NAME, as prepare.py writes it.
 
-    python -m experiments.generate --out_dir out/small_corpus --tokens 60e6 --name generated
+    python -m experiments.generate --model out/small_corpus --tokens 60e6 --name generated
     python train.py config/tinystories_8k.py --dataset=generated
 
 The teacher's stories are simpler than the real ones, but there is no end of them, so they show how rate, batch and
@@ -20,69 +20,69 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from model import capture_cuda_graph, sample_token
 from slm import devices
 from slm.errors import UserError, run_script
 from slm.files import atomic_write, lock_folder, make_folder
-from slm.models import checkpoint
-from slm.options import OptionParser
-from slm.text import tokenizer
+from slm.models.generation import Batch, newer_half, prefill
+from slm.models.load import load_model
+from slm.options import OptionParser, add_model_option
 from slm.text.corpus import count_tokens
 from slm.text.prepared_folder import PREPARED_FILES, check_name, finish_folder
 
-STEPS = 256  # between two copies to the CPU
+STEPS = 256  # tokens per row between two writes
+STRIDE = 16  # tokens per row between two looks at the rows; divides STEPS
 VALIDATION_SLOTS = 64  # one slot of so many, and at least one, writes the validation split
-PATIENCE = 64  # times STEPS without the end of any story: the teacher never learned to end one
+HOPELESS = 64  # times STEPS without the end of any story: the teacher never learned to end one
 
 
 class ContinuousBatch:
     """Stories in `slots` rows; a row whose story ends begins the next one (continuous batching, Orca, Yu et al. 2022).
 
-    `step()` samples a token a row into `new`, -1 in a row that reads: as in `GPT.stream`, a row that fills the context
-    forgets its older half and reads the rest again from position 0. No step waits for the device.
+    The device decodes STRIDE tokens in a row before it waits for the CPU, which then sees which rows have ended or
+    filled their context; what these have sampled beyond that is dropped. sampling: the arguments of `sample_token`.
     """
 
-    def __init__(self, model, slots, end_of_text, generator):
-        self.model, self.end_of_text, self.generator = model, end_of_text, generator
-        self.size, device = model.config.block_size, generator.device
-        self.kv_caches = model.new_kv_caches(slots)
-        self.context = torch.zeros(slots, self.size, dtype=torch.long, device=device)  # the token at each position
-        self.position = torch.full((slots,), -1, device=device)  # of the newest token that the caches have
-        self.token = torch.full((slots,), end_of_text, device=device)  # the one that comes next
-        self.given = torch.zeros_like(self.token)  # positions below it are read, not sampled
-        self.new = torch.zeros_like(self.token)
-
-    @torch.inference_mode()
-    def step(self):
-        position, last = self.position.add_(1), self.size - 1
-        self.context.scatter_(1, position[:, None], self.token[:, None])
-        x = self.model.hidden(self.token[:, None], position[:, None], self.kv_caches)[:, 0]
-        sampled = sample_token(self.model.logits(x), generator=self.generator)
-        reads = position + 1 < self.given
-        self.new.copy_(torch.where(reads, -1, sampled))
-        known = self.context.gather(1, (position + 1).clamp(max=last)[:, None])[:, 0]
-        self.token.copy_(torch.where(reads, known, sampled))
-
-        ends = ~reads & (sampled == self.end_of_text)
-        is_full = ~ends & (position == last)
-        half = max(1, self.size // 2)
-        newer_half = torch.cat([self.context[:, self.size - half + 1 :], sampled[:, None]], dim=1)
-        self.context[:, :half] = torch.where(is_full[:, None], newer_half, self.context[:, :half])
-        self.token.copy_(torch.where(is_full, self.context[:, 0], self.token))
-        self.given.copy_(torch.where(is_full, half, torch.where(ends, 0, self.given)))
-        position.masked_fill_(ends | is_full, -1)
+    def __init__(self, model, slots, end_of_text, **sampling):
+        self.batch, self.slots, self.end_of_text = Batch(model, slots, **sampling), slots, end_of_text
+        self.batch.prefill([[end_of_text]] * slots)  # for the capture
+        self.sampled = torch.empty(STRIDE, slots, dtype=torch.int32, device=self.batch.token.device)
+        self.contexts = np.full((slots, self.batch.size + STRIDE), end_of_text)
+        self.lengths = np.ones(slots, int)
 
     def run(self):
-        """Yield tokens without end: a (slots, STEPS) int array a time, -1 where a row reads."""
-        tokens = torch.empty(STEPS, *self.new.shape, dtype=torch.int32, device=self.new.device)
-        step = self.step
+        """Yield tokens without end: a (slots, STEPS) int array at a time, -1 for each dropped token."""
         while True:
-            for row in tokens:
-                step()
-                row.copy_(self.new)
-                if step == self.step and tokens.is_cuda:
-                    step = capture_cuda_graph(self.step, self.generator)
-            yield tokens.cpu().numpy().T
+            yield np.concatenate([self.stride() for _ in range(STEPS // STRIDE)], axis=1)
+
+    def stride(self):
+        """The next STRIDE tokens of each row, (slots, STRIDE), -1 for each dropped token."""
+        rows = np.arange(self.slots)
+        self.batch.token.copy_(torch.from_numpy(self.contexts[rows, self.lengths - 1]))
+        self.batch.position.copy_(torch.from_numpy(self.lengths - 1))
+        for column in self.sampled:
+            self.batch.decode()
+            column.copy_(self.batch.token)
+        sampled = self.sampled.cpu().numpy().T
+
+        ends = sampled == self.end_of_text
+        past_end = np.cumsum(ends, axis=1) > ends
+        places = self.lengths[:, None] + np.arange(STRIDE)
+        keep = ~past_end & (places <= self.batch.size)
+        np.put_along_axis(self.contexts, places, sampled, axis=1)
+        self.lengths += keep.sum(axis=1)
+        ended = (ends & keep).any(axis=1)
+        self.contexts[ended, 0], self.lengths[ended] = self.end_of_text, 1
+        self.read_again(np.flatnonzero(self.lengths > self.batch.size))
+        return np.where(keep, sampled, -1)
+
+    @torch.inference_mode()
+    def read_again(self, rows):
+        """Read the newer half of full contexts."""
+        contexts = [newer_half(self.contexts[row, : self.lengths[row]], self.batch.size).copy() for row in rows]
+        for row, context in zip(rows, contexts, strict=True):
+            self.contexts[row, : len(context)], self.lengths[row] = context, len(context)
+        if contexts:
+            prefill(self.batch.model, contexts, self.batch.kv_cache, rows)
 
 
 class SlotWriter:
@@ -126,7 +126,7 @@ def generate(batch, paths, wanted):
         files = {split: stack.enter_context(open(path, "ab")) for split, path in paths.items()}
         bar = tqdm(total=wanted, initial=done, unit=" tokens", unit_scale=True, disable=None)
         stack.enter_context(bar)
-        writer = SlotWriter(files, len(batch.new), batch.end_of_text)
+        writer = SlotWriter(files, batch.slots, batch.end_of_text)
         for number, tokens in enumerate(batch.run(), 1):
             writer.write(tokens, last=done >= wanted)
             for file in files.values():
@@ -135,9 +135,9 @@ def generate(batch, paths, wanted):
             bar.update(done - before)
             if all(begun is None for begun in writer.begun):
                 break
-            if number == PATIENCE and not any(path.stat().st_size for path in paths.values()):
+            if number == HOPELESS and not any(path.stat().st_size for path in paths.values()):
                 raise UserError(
-                    f"no story ended within {PATIENCE * STEPS:,} tokens: was the teacher trained on stories?"
+                    f"no story ended within {HOPELESS * STEPS:,} tokens: was the teacher trained on stories?"
                 )
         for file in files.values():
             os.fsync(file.fileno())
@@ -145,7 +145,7 @@ def generate(batch, paths, wanted):
 
 def read_options():
     parser = OptionParser(__doc__)
-    parser.option("--out_dir", None, "the teacher: a run, or a checkpoint file (default: the newest run under out/)")
+    add_model_option(parser)
     parser.option("--tokens", 60e6, "tokens to train on", float)
     parser.option("--name", "generated", "the corpus is data/NAME")
     parser.option("--slots", 4096, "stories at once", int)
@@ -184,21 +184,19 @@ def open_folder(folder, recipe):
 
 def main():
     options = read_options()
-    path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
-    loaded = checkpoint.load_checkpoint(path)
-    encoding = tokenizer.from_text(loaded["tokenizer"])
     device = devices.pick_device(options.device)
-    dtype = devices.pick_dtype("auto", device)
-    model = checkpoint.build_model(loaded).to(device, dtype).eval()
-    print(f"teacher  {path}, step {loaded.get('step', 0):,}, on {devices.describe(device)}, {options.slots:,} slots")
-    teacher = {name: loaded.get(name) for name in ("model_config", "step", "val_loss", "val_bpb")}
-    recipe = {"source": f"generated by {path}", "teacher": teacher, "seed": options.seed}
+    loaded = load_model(options.model, device, devices.pick_dtype("auto", device))
+    encoding = loaded.encoding
+    print(f"teacher  {loaded.path}, step {loaded.step:,}, on {devices.describe(device)}, {options.slots:,} slots")
+    teacher = {name: loaded.contents.get(name) for name in ("model_config", "step", "val_loss", "val_bpb")}
+    recipe = {"source": f"generated by {loaded.path}", "teacher": teacher, "seed": options.seed}
     folder = Path("data") / options.name
     partial, lock = open_folder(folder, recipe)
     paths = {split: partial / f"{split}.bin" for split in ("train", "validation")}
     seed = options.seed + sum(path.stat().st_size for path in partial.glob("*.bin"))  # another one after a stop
     try:
-        batch = ContinuousBatch(model, options.slots, encoding.eot_token, torch.Generator(device).manual_seed(seed))
+        generator = torch.Generator(device).manual_seed(seed)
+        batch = ContinuousBatch(loaded.model, options.slots, encoding.eot_token, generator=generator)
         generate(batch, paths, int(options.tokens))
     except OSError as error:
         raise UserError(f"cannot write into {partial}: {error.strerror or error}") from error

@@ -1,7 +1,7 @@
 """Does it tell stories? Figures of a model's stories, beside those of the real ones it learned from.
 
     python -m experiments.report                                   the newest run under out/
-    python -m experiments.report --out_dir out/tinystories --num_samples 500
+    python -m experiments.report --model out/tinystories --num_samples 500
 
 The model continues the openings of real stories of the validation split, up to the first name in them (a word with a
 capital inside a sentence), to the end. The real stories are the other column:
@@ -25,8 +25,9 @@ import torch
 
 from slm import devices
 from slm.errors import UserError, run_script
-from slm.models import checkpoint
-from slm.options import OptionParser, add_sampling_options, sampling_arguments
+from slm.models.generation import generate, prompt_tokens
+from slm.models.load import load_model
+from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments
 from slm.text import tokenizer
 from slm.text.corpus import Corpus
 
@@ -119,21 +120,19 @@ def figures(openings, endings, stories, tokens, places, grams):
 
 def main():
     parser = OptionParser(__doc__)
-    parser.option("--out_dir", None, "the run, or a checkpoint file (default: the newest run under out/)")
+    add_model_option(parser)
     parser.option("--dataset", None, "the prepared corpus, a folder under data/ (default: the run's own)")
     add_sampling_options(parser, num_samples=200, seed=1337)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     options = parser.parse()
     sampling = sampling_arguments(options)
 
-    path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
-    loaded = checkpoint.load_checkpoint(path)
-    corpus = Corpus(Path("data") / (options.dataset or loaded["config"].get("dataset", "")))
-    encoding = tokenizer.from_text(loaded["tokenizer"])
-    if tokenizer.sha256(loaded["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
-        raise UserError(f"{path} was trained on another vocabulary than that of {corpus.folder}: give --dataset")
     device = devices.pick_device(options.device)
-    model = checkpoint.build_model(loaded).to(device, devices.pick_dtype("auto", device))
+    loaded = load_model(options.model, device, devices.pick_dtype("auto", device))
+    encoding = loaded.encoding
+    corpus = Corpus(Path("data") / (options.dataset or loaded.config.get("dataset", "")))
+    if tokenizer.sha256(tokenizer.to_text(encoding)) != corpus.meta["tokenizer_sha256"]:
+        raise UserError(f"{loaded.path} was trained on another vocabulary than that of {corpus.folder}: give --dataset")
 
     real = list(corpus.stories("validation"))
     texts = (encoding.decode(real[i].tolist()) for i in np.random.default_rng(options.seed).permutation(len(real)))
@@ -145,10 +144,9 @@ def main():
     generator = torch.Generator(device).manual_seed(options.seed)
     generated = []
     for first in range(0, len(openings), BATCH):
-        prompts = [[encoding.eot_token, *encoding.encode_ordinary(text)] for text, _ in openings[first : first + BATCH]]
-        generated += model.generate(
-            prompts, options.max_new_tokens, stop_token=encoding.eot_token, generator=generator, **sampling
-        )
+        prompts = [prompt_tokens(encoding, text) for text, _ in openings[first : first + BATCH]]
+        sampled = {"stop_token": encoding.eot_token, "generator": generator, **sampling}
+        generated += generate(loaded.model, prompts, options.max_new_tokens, **sampled)
     endings = [(encoding.decode(story), len(story) < options.max_new_tokens) for story in generated]
     real_endings = [(text[len(start) :], True) for text, (start, _) in chosen]
 
@@ -158,8 +156,8 @@ def main():
     found = find_copies([*generated, *real], tokens, COPY)
     rows = figures(openings, endings, generated, tokens, *found)
     real_rows = figures(openings, real_endings, real, tokens, *found)
-    if "val_loss" in loaded:
-        print(f"{path}: {loaded['val_loss']:.4f} nats a token, {loaded['val_bpb']:.4f} bits per byte, ", end="")
+    if loaded.val_loss is not None:
+        print(f"{loaded.path}: {loaded.val_loss:.4f} nats a token, {loaded.val_bpb:.4f} bits per byte, ", end="")
     print(f"{len(generated)} stories from {corpus.folder}, temperature {options.temperature}\n")
     print(f"{'':22}{'the model':>12}{'real stories':>14}")
     for name in rows:

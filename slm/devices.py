@@ -1,4 +1,4 @@
-"""The machine: which device and precision to use, its memory, its peak speed."""
+"""The machine: which device and precision to use, its memory, its peak speed, and CUDA graphs."""
 
 import contextlib
 import platform
@@ -135,3 +135,16 @@ def empty_cache(device):
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def capture_cuda_graph(function, generator=None):
+    """Record the kernels that `function` launches: a function that replays them on the same memory.
+
+    generator: the torch.Generator that the kernels use, if it is not the default one.
+    """
+    graph = torch.cuda.CUDAGraph()
+    if generator is not None:
+        graph.register_generator_state(generator)
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # another thread may pin memory meanwhile
+        function()
+    return graph.replay

@@ -1,14 +1,15 @@
-"""A mistake that the user can mend, and how a script ends after one: one sentence, exit status 2, no traceback."""
+"""A mistake that the user can fix, and how a script ends after one: one sentence, exit status 2, no traceback."""
 
 import contextlib
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake the user can mend. Its text is one sentence that names the thing and the mend."""
+    """A mistake that the user can fix. Its text is one sentence that names the thing and the fix."""
 
 
 class Report:
@@ -60,7 +61,7 @@ def run_script(main, stdout_is_result=False):
             main()
             out.flush()
         except UserError as error:
-            print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+            print(f"{Path(sys.argv[0]).name}: {printable(error)}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
@@ -89,7 +90,15 @@ def did_you_mean(name, names, cutoff=0.4):
 def print_note(text):
     """Print a line on standard error; of several processes, the first one alone does."""
     if os.environ.get("RANK", "0") == "0":
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)
+
+
+def printable(text):
+    """The text with "\N{REPLACEMENT CHARACTER}" in place of control characters other than newline and tab.
+
+    For a text from outside (a story, a prompt, a file's name): as it is, it could clear or command the terminal.
+    """
+    return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", str(text))
 
 
 def first_line(error, length=160):

@@ -1,9 +1,12 @@
-"""Files that are always whole under their final name, and folders that one program writes at a time."""
+"""Files and folders that are always whole under their final name, and folders that one program writes at a time."""
 
 import contextlib
 import errno
+import glob
 import itertools
 import os
+import secrets
+import shutil
 import sys
 from pathlib import Path
 
@@ -51,6 +54,41 @@ def free_name(path):
     path = Path(path)
     names = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))
+
+
+@contextlib.contextmanager
+def atomic_folder(path):
+    """A folder to write files into, which takes the name `path` in the end; an exception removes it.
+
+    It has a name that no other process uses, beside `path`, and is locked: what a killed process left is not, and goes.
+    Raises UserError where the folder cannot be written, or `path` is there by then and not an empty folder.
+    """
+    path = Path(path)
+    make_folder(path.parent, f"{path} goes into it")
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        with contextlib.suppress(UserError):
+            lock = lock_folder(left, "another process writes it")
+            shutil.rmtree(left, ignore_errors=True)
+            if lock:
+                lock.close()
+    partial, lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial"), None
+    try:
+        partial.mkdir()
+        lock = lock_folder(partial, f"another process writes {partial}")
+        yield partial
+        (partial / ".lock").unlink()
+        for file in partial.iterdir():
+            with open(file, "rb+") as written:
+                os.fsync(written.fileno())
+        if path.exists():
+            path.rmdir()
+        os.rename(partial, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if lock:
+            lock.close()
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def make_folder(path, hint):

@@ -2,36 +2,114 @@
 
 import argparse
 import math
+import re
+import sys
+import textwrap
 
 from slm.errors import UserError, did_you_mean
+
+METAVARS = {int: "N", float: "N"}  # other values are named after their option
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's, with the script's docstring wrapped to the terminal's width."""
+
+    def _fill_text(self, text, width, indent):
+        return wrap_doc(text, width)
+
+
+def wrap_doc(text, width):
+    """A docstring in lines of at most `width` characters: paragraphs filled, indented lines each for itself.
+
+    Where an indented line is too long, the remarks of its block, behind two spaces or more, go to lines below the
+    commands. A command is never cut.
+    """
+    parts = []
+    for block in re.split(r"\n\n+", text.strip()):
+        lines = block.splitlines()
+        if not lines[0].startswith(" "):
+            lines = textwrap.wrap(block, width, break_long_words=False, break_on_hyphens=False)
+        elif max(map(len, lines)) > width:
+            lines = [line for line in lines for line in wrap_command(line, width)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def wrap_command(line, width):
+    """The lines of a command and of the remark behind it, or of a remark that goes on."""
+    command, remark = re.fullmatch(r"( {1,8}\S+(?: \S+)*)?\s*(.*)", line).groups()
+    below = textwrap.wrap(remark, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    return [command, *below] if command else below
 
 
 class OptionParser(argparse.ArgumentParser):
     """argparse whose errors are a `UserError` that names the nearest right option."""
 
     def __init__(self, doc):
-        super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+        super().__init__(description=doc, formatter_class=HelpFormatter, allow_abbrev=False)
+        self.text_name, self.texts = None, []
 
-    def option(self, name, default, help, type=str):
-        """Add `name` with its default, which its help shows unless it is None; a flag where the default is False."""
+    def option(self, name, default, help, type=str, metavar=None, alias=None):
+        """Add `name` with its default, which its help shows unless it is None; a flag where the default is False.
+
+        alias: another name of it, which works and which the help does not list.
+        """
         if default is False:
             self.add_argument(name, action="store_true", help=help)
-        else:
-            help += "" if default in (None, "") else f" (default: {default})"
-            self.add_argument(name, default=default, type=type, help=help, metavar=name.strip("-")[0].upper())
+            return
+        help += "" if default in (None, "") else f" (default: {default})"
+        metavar = metavar or METAVARS.get(type, name.strip("-").upper())
+        self.add_argument(name, default=default, type=type, help=help.replace("%", "%%"), metavar=metavar)
+        if alias:
+            dest = name.strip("-")
+            self.add_argument(alias, dest=dest, default=argparse.SUPPRESS, type=type, help=argparse.SUPPRESS)
+
+    def texts_option(self, name, help):
+        """Add `name`, which may be given several times: a list of texts, each of which may begin with a dash.
+
+        What follows a `--` on the command line is such a text, too. A parser has one such option.
+        """
+        self.add_argument(name, action="append", help=help, metavar="TEXT")
+        self.text_name, self.texts = name, []
 
     def parse(self):
         """The options of the command line. Raises UserError."""
-        options, unknown = self.parse_known_args()
+        options, unknown = self.parse_known_intermixed_args(self.take_texts(sys.argv[1:]))
         if unknown:
             known = [string for action in self._actions for string in action.option_strings]
             if not unknown[0].startswith("-"):
                 raise UserError(f"{unknown[0]!r} has no option name in front of it: see --help")
             raise UserError(f"unknown option {unknown[0]}{did_you_mean(unknown[0].split('=')[0], known)}")
+        if self.text_name:
+            setattr(options, self.text_name.strip("-"), self.texts)
         return options
+
+    def take_texts(self, arguments):
+        """Move the texts of a `texts_option` from the arguments to `self.texts`; returns the other arguments.
+
+        argparse would refuse a value such as --Hello. A known option is no text: then the text is missing.
+        """
+        others, rest = [], list(arguments) if self.text_name else []
+        while rest:
+            argument = rest.pop(0)
+            if argument == "--":
+                self.texts, rest = self.texts + rest, []
+            elif argument.startswith(f"{self.text_name}="):
+                self.texts.append(argument.partition("=")[2])
+            elif argument == self.text_name and rest and rest[0].split("=")[0] not in self._option_string_actions:
+                self.texts.append(rest.pop(0))
+            else:
+                others.append(argument)
+        return others if self.text_name else arguments
 
     def error(self, message):
         raise UserError(message)
+
+
+def add_model_option(parser):
+    """Add --model, which --out_dir is an alias of; slm/models/load.py knows what it may name."""
+    kinds = "a run, a checkpoint, a Hugging Face folder, or a GPT-2 of the hub"
+    parser.option("--model", None, f"{kinds} (default: the newest run under out/)", alias="--out_dir")
 
 
 def add_sampling_options(parser, num_samples=1, seed=None):
@@ -40,13 +118,13 @@ def add_sampling_options(parser, num_samples=1, seed=None):
     parser.option("--max_new_tokens", 500, "the length at which a story without an end is cut, in tokens", int)
     parser.option("--temperature", 0.8, "below 1 safer, above 1 wilder; 0: always the likeliest token", float)
     parser.option("--top_k", 200, "sample from the k likeliest tokens; 0: from all", int)
-    parser.option("--top_p", 1.0, "sample from the likeliest tokens that together reach probability p", float)
+    parser.option("--top_p", 1.0, "sample from the likeliest tokens that together have this probability", float, "F")
     random = " (default: a random one, printed)" if seed is None else ""
     parser.option("--seed", seed, f"the same seed gives the same stories{random}", int)
 
 
 def sampling_arguments(options):
-    """{temperature, top_k, top_p}, the arguments of `model.generate`. Raises UserError for a value out of bounds."""
+    """{temperature, top_k, top_p}, the arguments of `generate`. Raises UserError for a value out of bounds."""
     for name, valid, wanted in (
         ("num_samples", options.num_samples >= 1, "at least 1"),
         ("max_new_tokens", options.max_new_tokens >= 1, "at least 1"),

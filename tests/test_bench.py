@@ -9,7 +9,6 @@ from conftest import SMALL_RUN, assert_mistake, call
 
 import bench
 from experiments import baselines
-from model import GPT, GPTConfig
 
 
 def test_a_line_for_each_figure(here, monkeypatch, capsys):
@@ -41,13 +40,6 @@ def test_a_line_of_the_table_fits_100_columns():
     figure = bench.Figure("tokens/s, 64 stories at once, between two tokens", 1234567.8, 234567.8, 1134567.8)
     line = bench.table_line("prepare", figure)
     assert len(line) <= 100 and [*line.split()[-5:]] == ["1,234,568", "234,568", "5.26", "1,134,568", "1.09"]
-
-
-def test_the_uncached_reference_generates():
-    torch.manual_seed(0)
-    model = GPT(GPTConfig(vocab_size=300, block_size=8, n_layer=1, n_head=1, n_embd=8)).eval()
-    (story,) = baselines.generate_without_cache(model, torch.tensor([[1, 2, 3]]), 12)
-    assert story[:3] == [1, 2, 3] and len(story) == 15 and max(story) < 300
 
 
 def test_the_reference_batch_is_shifted_by_one(here):

@@ -1,6 +1,5 @@
 """slm/models/checkpoint.py: what is written is read again, and a bad file gets one sentence."""
 
-import math
 import os
 import pickle
 import random
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import assert_mistake, call
+from conftest import assert_mistake, call, same_tensors
 
 from model import GPT, GPTConfig
 from slm.errors import UserError
@@ -72,10 +71,43 @@ def folder(tmp_path, monkeypatch):
 def test_what_is_saved_is_loaded(folder):
     model, contents = save_run(folder / "best.pt", val_loss=1.5)
     loaded = checkpoint.load_checkpoint("best.pt")
-    assert loaded.keys() == contents.keys() and loaded["val_loss"] == 1.5
-    idx = torch.randint(500, (2, 32))
-    assert torch.equal(checkpoint.build_model(loaded).eval()(idx, idx)[0], model(idx, idx)[0])
+    assert loaded.keys() == {*contents, "format"} and loaded["val_loss"] == 1.5
+    assert same_tensors(loaded["model"], model.state_dict())
     assert [path.name for path in folder.iterdir()] == ["best.pt"]
+
+
+def test_formats(folder):
+    """A file without a number is of format 1 and is read; saving writes 2; another number is one sentence."""
+    _, contents = save_run(folder / "new.pt")
+    assert torch.load("new.pt")["format"] == checkpoint.load_checkpoint("new.pt")["format"] == 2
+    torch.save(contents, "first.pt")
+    first = checkpoint.load_checkpoint("first.pt")
+    assert first["format"] == 1 and same_tensors(first["model"], contents["model"])
+    checkpoint.save_checkpoint("again.pt", first)
+    assert checkpoint.load_checkpoint("again.pt")["format"] == 2
+    for number in (3, 0, "2", None, [2]):
+        torch.save(contents | {"format": number}, "other.pt")
+        with pytest.raises(UserError, match=r"^other\.pt is a checkpoint of format .* reads 1 and 2"):
+            checkpoint.load_checkpoint("other.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"n_layer": 0}, "n_layer 0"),
+        ({"n_layer": "2"}, "n_layer '2'"),
+        ({"n_head": True}, "n_head True"),
+        ({"n_head": 3}, "n_embd 32 is no multiple of 3 heads"),
+        ({"dropout": None}, "dropout None"),
+        ({"bias": 1}, "bias 1"),
+        ({"rotary": True}, "another version of model.py: GPTConfig has no field rotary"),
+    ],
+)
+def test_impossible_shapes(folder, change, words):
+    _, contents = save_run(folder / "run.pt")
+    checkpoint.save_checkpoint("bad.pt", contents | {"model_config": contents["model_config"] | change})
+    with pytest.raises(UserError, match=f"^bad.pt .*{words}"):
+        checkpoint.load_checkpoint("bad.pt")
 
 
 def test_a_failed_save_keeps_the_old_file(folder):
@@ -100,160 +132,6 @@ def test_a_full_disk_is_one_sentence(folder):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert (folder / "best.pt").read_bytes() == before and len(list(folder.iterdir())) == 1
-
-
-def test_fields_that_come_and_go(folder):
-    """A checkpoint of older code lacks a field of GPTConfig; one of newer code has a field that this code lacks."""
-    model, contents = save_run(folder / "best.pt")
-    older = {name: value for name, value in contents["model_config"].items() if name not in ("init_std", "bias")}
-    idx = torch.randint(500, (1, 32))
-    old = checkpoint.build_model(contents | {"model_config": older}).eval()
-    assert torch.equal(old(idx, idx)[0], model(idx, idx)[0])
-    newer = contents["model_config"] | {"rope_theta": 10_000}
-    with pytest.raises(UserError, match=r"another version.* no field rope_theta"):
-        checkpoint.build_model(contents | {"model_config": newer})
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"n_layer": 3}, r"h\.2\.attn.* missing"),
-        ({"n_layer": 1}, r"h\.1\.attn.* not known"),
-        ({"n_embd": 64}, r", 32\] and not .*, 64\]"),
-        ({"block_size": 64}, r"wpe.* \[32, 32\] and not \[64, 32\]"),
-        ({"bias": False}, r"bias.* not known"),
-    ],
-)
-def test_parameters_of_another_shape(folder, change, words):
-    _, contents = save_run(folder / "best.pt")
-    with pytest.raises(UserError, match=f"do not fit its shape: .*{words}"):
-        checkpoint.build_model(contents, **change)
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_parameters_that_are_not_finite(folder, value):
-    _, contents = save_run(folder / "run.pt")
-    contents["model"]["transformer.h.0.ln_1.weight"][3] = value
-    with pytest.raises(UserError, match=r"not finite \(transformer.h.0.ln_1.weight\)"):
-        checkpoint.build_model(contents)
-
-
-def test_a_shorter_context_cuts_off_positions(folder):
-    model, contents = save_run(folder / "best.pt")
-    short, idx = checkpoint.build_model(contents, block_size=5).eval(), torch.randint(500, (1, 5))
-    assert short.transformer.wpe.weight.shape == (5, 32)
-    torch.testing.assert_close(short(idx, idx)[0], model(idx, idx)[0], atol=1e-5, rtol=0)
-
-
-# -- names
-
-
-def touch(path, time):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("")
-    os.utime(path, (time, time))
-
-
-def test_a_run_means_its_best_checkpoint(folder):
-    for names, found in (
-        (["last.pt"], "last.pt"),
-        (["ckpt.pt", "last.pt"], "ckpt.pt"),
-        (["best.pt", "ckpt.pt", "last.pt", "model.safetensors"], "best.pt"),
-    ):
-        run = folder / "-".join(names)
-        for time, name in enumerate(names, 1):
-            touch(run / name, time)
-        assert checkpoint.find_checkpoint(run) == run / found
-        assert checkpoint.find_checkpoint(str(run / "last.pt")) == run / "last.pt"
-
-
-def test_a_hugging_face_folder_means_itself(folder):
-    for name in ("a/model.safetensors", "b/pytorch_model.bin", "c/model-00001-of-00002.safetensors"):
-        touch(folder / name, 1)
-        parent = Path(name).parent
-        assert checkpoint.find_checkpoint(parent) == checkpoint.find_checkpoint(name) == parent
-
-
-def test_the_home_folder(folder, monkeypatch):
-    monkeypatch.setenv("HOME", str(folder))
-    monkeypatch.setenv("USERPROFILE", str(folder))
-    save_run(folder / "runs/x/best.pt")
-    assert checkpoint.find_checkpoint("~/runs/x") == folder / "runs/x/best.pt"
-    assert checkpoint.load_checkpoint("~/runs/x/best.pt")["step"] == 7
-    with pytest.raises(UserError, match=str(folder / "runs/y")):
-        checkpoint.find_checkpoint("~/runs/y")
-
-
-@pytest.mark.parametrize("name", ["gpt2", "distilgpt2", "openai-community/gpt2", "me/my_model-v1.5"])
-def test_a_local_path_comes_before_the_hub(folder, name):
-    assert checkpoint.find_checkpoint(name) == name
-    touch(folder / name / "last.pt", 1)
-    assert checkpoint.find_checkpoint(name) == Path(name) / "last.pt"
-
-
-@pytest.mark.parametrize(
-    "name", ["out", "out/x", "out/x/y", "x.pt", "a/x.safetensors", "here/x", "./x", "../x", "a/b/c", "/a/b", "a b", ""]
-)
-def test_what_can_be_no_name_on_the_hub(folder, name):
-    (folder / "here").mkdir()
-    with pytest.raises(UserError, match="no checkpoint") as raised:
-        checkpoint.find_checkpoint(name)
-    assert str(Path(name)) in str(raised.value)
-
-
-def test_a_run_that_is_not_there_names_the_newest(folder):
-    with pytest.raises(UserError, match=r"no checkpoint out.x, and no such folder: train a model first"):
-        checkpoint.find_checkpoint("out/x")
-    touch(folder / "out/monday/last.pt", 1)
-    with pytest.raises(UserError, match=r"no checkpoint out.x, and no such folder: the newest run is out.monday$"):
-        checkpoint.find_checkpoint("out/x")
-
-
-def test_a_folder_above_the_run_names_the_run(folder):
-    touch(folder / "runs/monday/first/last.pt", 1)
-    touch(folder / "runs/tuesday/best.pt", 2)
-    with pytest.raises(UserError, match=r"no checkpoint in the folder runs: the newest below it is in runs.tuesday$"):
-        checkpoint.find_checkpoint("runs")
-
-
-@pytest.mark.parametrize(
-    ("files", "newest"),
-    [
-        (["old/best.pt", "new/best.pt"], "new"),
-        (["old/best.pt", "new/last.pt"], "new"),  # stopped before its first validation
-        (["old/last.pt", "a/b/c/best.pt"], "a/b/c"),
-        (["old/best.pt", "ckpt.pt"], "."),
-        (["long/best.pt", "short/best.pt", "long/last.pt"], "long"),
-        (["old/best.pt", ".new.partial/best.pt"], "old"),
-        (["old/best.pt", "new/best.pt.partial", "new/model.pt"], "old"),
-    ],
-)
-def test_the_newest_run(folder, files, newest):
-    for time, name in enumerate(files, 1):
-        touch(folder / "out" / name, 1_000_000_000 + time)
-    assert checkpoint.newest_run() == Path("out") / newest
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
-def test_the_newest_run_behind_a_link(folder):
-    """`out` may be a link to a drive, and so may a run; a link that goes round ends."""
-    touch(folder / "drive/run/best.pt", 2)
-    (folder / "out").mkdir()
-    (folder / "out/linked").symlink_to(folder / "drive/run")
-    (folder / "out/round").symlink_to(folder / "out")
-    (folder / "out/gone").mkdir()
-    (folder / "out/gone/best.pt").symlink_to("nothing")
-    assert checkpoint.newest_run() == Path("out/linked")
-
-
-def test_no_run(folder, monkeypatch):
-    monkeypatch.setattr(checkpoint, "ROOT", folder / "repository")
-    (folder / "out/empty").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"no checkpoint under out/.*python train\.py"):
-        checkpoint.newest_run()
-    touch(folder / "repository/out/x/best.pt", 1)
-    with pytest.raises(UserError, match=r"newest run is .*repository.out.x"):
-        checkpoint.newest_run()
 
 
 # -- files that are no checkpoint
@@ -341,7 +219,7 @@ def test_bad_files(folder, kind):
 @pytest.mark.parametrize("kind", ["cut short", "an object", "another program"])
 def test_scripts_say_it_in_one_line(folder, kind):
     write_bad(folder / "bad.pt", kind)
-    for script, arguments in (("sample.py", ["--out_dir", "bad.pt"]), ("export.py", ["bad.pt", "made"])):
+    for script, arguments in (("sample.py", ["--model", "bad.pt"]), ("export.py", ["bad.pt", "made"])):
         assert_mistake(call(script, *arguments), "bad.pt", BAD[kind][1])
     assert not (folder / "harm").exists() and not (folder / "made").exists()
 
@@ -349,11 +227,6 @@ def test_scripts_say_it_in_one_line(folder, kind):
 def test_files_that_cannot_be_read(folder):
     with pytest.raises(UserError, match=r"no checkpoint nothing\.pt"):
         checkpoint.load_checkpoint("nothing.pt")
-    (folder / "run").mkdir()
-    with pytest.raises(UserError, match="no checkpoint in the folder run"):
-        checkpoint.find_checkpoint("run")
-    with pytest.raises(UserError, match=r"run.*config\.json"):
-        checkpoint.load_checkpoint("run")
     if hasattr(os, "geteuid") and os.geteuid() != 0:  # root may read everything
         save_run(folder / "secret.pt")
         (folder / "secret.pt").chmod(0)

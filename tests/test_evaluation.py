@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from conftest import assert_mistake, call, read_meta, small_config
 
-from slm.models import checkpoint
+from slm.models import load
 from slm.text.corpus import Corpus
 from slm.training import evaluation
 from slm.training.distributed import ProcessGroup
@@ -26,7 +26,7 @@ def at_run(workshop, monkeypatch):
 
 @pytest.fixture
 def model(at_run):
-    return checkpoint.build_model(checkpoint.load_checkpoint("out/small/best.pt"))
+    return load.load_model("out/small").model
 
 
 @pytest.fixture

@@ -58,9 +58,7 @@ def test_openings():
 
 
 def test_report(here, workshop):
-    result = call(
-        "experiments/report.py", "--out_dir", workshop.path / "out/small", "--num_samples", "5", "--seed", "1"
-    )
+    result = call("experiments/report.py", "--model", workshop.path / "out/small", "--num_samples", "5", "--seed", "1")
     assert result.status == 0, result.err
     rows = {line[:22].strip(): line[22:].split() for line in result.out.splitlines()[2:]}
     assert rows.pop("")[-1] == "stories"
@@ -78,8 +76,8 @@ def test_report(here, workshop):
 
 
 def test_report_mistakes(here, workshop):
-    assert_mistake(call("experiments/report.py", "--out_dir", "nowhere"), "nowhere")
-    assert_mistake(call("experiments/report.py", "--out_dir", workshop.path / "out/small", "--num_samples", "0"), "1")
+    assert_mistake(call("experiments/report.py", "--model", "nowhere"), "nowhere")
+    assert_mistake(call("experiments/report.py", "--model", workshop.path / "out/small", "--num_samples", "0"), "1")
     assert_mistake(call("experiments/report.py", "--temperature", "nan"), "--temperature")
     assert_mistake(call("experiments/report.py", "--seed", "-1"), "--seed")
 

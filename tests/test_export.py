@@ -21,7 +21,9 @@ from test_checkpoint import contents_of, lively_model, save_run, small_encoding
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import model as model_module
-from slm.models import checkpoint, from_hub, gpt2
+from slm.errors import UserError
+from slm.models import checkpoint, from_hub, gpt2, load
+from slm.models.generation import generate
 from slm.models.model_card import model_card
 from slm.text import tokenizer
 
@@ -89,7 +91,7 @@ def test_the_folder(exported):
     tensors = load_file(exported.folder / "model.safetensors")
     assert tensors["transformer.wte.weight"].shape == (size, 32), "the padding has travelled"
     assert "lm_head.weight" not in tensors
-    assert checkpoint.load_checkpoint(exported.folder)["tokenizer"] == tokenizer.to_text(exported.encoding)
+    assert tokenizer.to_text(load.load_model(exported.folder).encoding) == tokenizer.to_text(exported.encoding)
     config = transformers.AutoConfig.from_pretrained(exported.folder)
     assert (config.vocab_size, config.n_positions, config.n_ctx) == (size, 32, 32)
     assert config.bos_token_id == config.eos_token_id == size - 1 and shape.padded_vocab_size > size
@@ -138,7 +140,7 @@ def test_greedy_stories_are_ours(exported):
     stop, stories = exported.encoding.eot_token, set()
     for prompt in PROMPTS:
         ids = [stop, *exported.encoding.encode_ordinary(prompt)]
-        (story,) = exported.model.generate([ids], 32 - len(ids), temperature=0, stop_token=stop)
+        (story,) = generate(exported.model, [ids], 32 - len(ids), temperature=0, stop_token=stop)
         made = theirs.generate(**fast(prompt, return_tensors="pt"), do_sample=False)[0].tolist()
         assert made[: len(ids) + len(story)] == ids + story
         assert set(made[len(ids) + len(story) :]) <= {stop} and len(made) <= 32
@@ -151,7 +153,7 @@ def test_greedy_stories_are_ours(exported):
         write(prompt, do_sample=False, max_new_tokens=8)[0]["generated_text"] for prompt in PROMPTS
     ]
     options = ["--temperature", "0", "--max_new_tokens", str(32 - len(ids))]
-    assert call("sample.py", "--out_dir", exported.folder, "--prompt", prompt, *options).out == text + "\n"
+    assert call("sample.py", "--model", exported.folder, prompt, "--dtype", "float32", *options).out == text + "\n"
     assert len(write("Once")[0]["generated_text"]) > 4, "the pipeline's own options end inside the context"
 
 
@@ -204,7 +206,7 @@ CHANGES = {
     "the exact GELU": change_function("gelu", lambda x, approximate: F.gelu(x)),
     "scores scaled otherwise": change_function("scaled_dot_product_attention", scaled_otherwise),
     "no causal mask": change_function("scaled_dot_product_attention", without_causal_mask),
-    "an untied head": lambda patch: patch.setattr(checkpoint, "GPT", Untied),
+    "an untied head": lambda patch: patch.setattr(load, "GPT", Untied),
 }
 
 
@@ -223,7 +225,7 @@ def test_a_wider_mlp_is_not_gpt2(width):
     model = lively_model(500)
     model.transformer.h[1].mlp.c_fc = torch.nn.Linear(32, width)
     model.transformer.h[1].mlp.c_proj = torch.nn.Linear(width, 32)
-    with pytest.raises(checkpoint.UserError, match=r"h\.1\.mlp\.c_fc"):
+    with pytest.raises(UserError, match=r"h\.1\.mlp\.c_fc"):
         gpt2.gpt2_parameters(model)
 
 
@@ -231,7 +233,7 @@ def test_a_parameter_that_gpt2_lacks():
     """A parameter that GPT-2 does not have is named, even while it changes nothing."""
     model = lively_model(500)
     model.transformer.h[1].extra = torch.nn.LayerNorm(32)
-    with pytest.raises(checkpoint.UserError, match=r"h\.1\.extra"):
+    with pytest.raises(UserError, match=r"h\.1\.extra"):
         gpt2.gpt2_parameters(model)
 
 
@@ -254,7 +256,7 @@ def test_gpt2_in_plain_operations(shape):
             gpt2.gpt2_logits(parameters, config.n_head, idx), theirs(idx).logits, atol=1e-4, rtol=0
         )
     parameters["transformer.h.0.mlp.c_fc.bias"] = parameters["transformer.h.0.mlp.c_fc.bias"] * torch.nan
-    with pytest.raises(checkpoint.UserError, match="differ"):
+    with pytest.raises(UserError, match="differ"):
         gpt2.check_logits(model, parameters)
 
 
@@ -311,11 +313,7 @@ def test_nothing_is_overwritten(folder):
     assert (folder / "full/mine").read_text() == (folder / "file").read_text() == "x"
     assert (folder / "page.html").read_text() == "x"
     (folder / "empty").mkdir()
-    (folder / ".empty.partial").mkdir()  # what a killed export leaves
-    (folder / ".empty.partial/model.safetensors").write_text("half")
-    (folder / ".empty.partial/junk").write_text("x")
     assert call("export.py", "run/best.pt", "empty").status == 0
-    assert not (folder / ".empty.partial").exists()
     assert {path.name for path in (folder / "empty").iterdir()} == FILES
     assert_mistake(call("export.py", "run", "file/in/it"), "file/in/it")
     assert_mistake(call("export.py", "run", "."), "name of a new one")
@@ -339,7 +337,7 @@ def test_the_home_folder(folder, monkeypatch):
 def test_mistakes(folder):
     (folder / "bad.pt").write_bytes((folder / "run/best.pt").read_bytes()[:5000])
     for arguments, words in (
-        ((), ["OUT_DIR", "TARGET"]),
+        ((), ["MODEL", "TARGET"]),
         (("out/nothing", "f"), ["out/nothing", "train a model first"]),
         (("bad.pt", "f"), ["bad.pt", "damaged"]),
         (("run", "f", "--gguff"), ["--gguff", "did you mean --gguf"]),
@@ -362,7 +360,7 @@ def test_a_torchvision_that_does_not_fit_torch(folder):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     environ = environment(PYTHONPATH=str(folder), PYTHONNOUSERSITE="1")
-    for command in (["export.py", "run", "made"], ["sample.py", "--out_dir=made", "--max_new_tokens=3"]):
+    for command in (["export.py", "run", "made"], ["sample.py", "--model=made", "--max_new_tokens=3"]):
         command = [sys.executable, str(ROOT / command[0]), *command[1:]]
         result = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
         assert result.returncode == 0, result.stderr
@@ -394,7 +392,7 @@ def test_the_way_back_changes_nothing(here, workshop, small_folder):
         for path in (workshop.path / "out/small", small_folder)
     ]
     assert "validation" in numbers[0] and numbers[0] == numbers[1]
-    before, after = (checkpoint.load_checkpoint(path) for path in (workshop.path / "out/small/best.pt", small_folder))
+    before, after = (load.read_model(path)[0] for path in (workshop.path / "out/small/best.pt", small_folder))
     for name, tensor in before["model"].items():
         torch.testing.assert_close(after["model"][name], tensor, atol=0, rtol=0, msg=name)
     assert before["tokenizer"] == after["tokenizer"]
@@ -413,11 +411,11 @@ def test_a_shorter_context(here, small_folder):
     options = [*FINE_TUNING, f"--init_from={small_folder}", "--learning_rate=1e-9", "--min_lr=0"]
     result = call("train.py", *options, "--block_size=16")
     assert result.status == 0, result.err
-    whole = checkpoint.build_model(checkpoint.load_checkpoint(small_folder)).eval()
+    whole = load.load_model(small_folder).model
     saved = checkpoint.load_checkpoint("out/small/best.pt")
     assert saved["model_config"]["block_size"] == 16 and saved["model"]["transformer.wpe.weight"].shape == (16, 32)
     idx = torch.arange(16)[None]
-    torch.testing.assert_close(checkpoint.build_model(saved).eval()(idx, idx)[0], whole(idx, idx)[0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(load.build_model(saved).eval()(idx, idx)[0], whole(idx, idx)[0], atol=1e-5, rtol=0)
     longer = call("train.py", *FINE_TUNING, f"--init_from={small_folder}", "--block_size=64", "--out_dir=out/l")
     assert_mistake(longer, "block_size 32, not 64")
     resumed = call("train.py", "--out_dir=out/small", "--init_from=resume", "--block_size=8")

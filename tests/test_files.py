@@ -11,7 +11,7 @@ from conftest import Output, start_command
 
 from slm import files
 from slm.errors import UserError, did_you_mean, first_line, run_script
-from slm.files import ROOT, atomic_write, lock_folder, make_folder
+from slm.files import ROOT, atomic_folder, atomic_write, lock_folder, make_folder
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
@@ -42,6 +42,38 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, error):
 def test_where_nothing_can_be_written(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*no/f"), atomic_write(tmp_path / "no" / "f"):
         pass
+
+
+def test_a_folder_has_its_name_once_it_is_whole(tmp_path):
+    target = tmp_path / "in/new"
+    with atomic_folder(target) as folder:
+        (folder / "a").write_text("1")
+        assert folder.parent == target.parent and not target.exists()
+    assert {path.name for path in target.iterdir()} == {"a"} and list(target.parent.iterdir()) == [target]
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "other") as folder:
+        (folder / "a").write_text(str(1 / 0))
+    assert list(tmp_path.iterdir()) == [tmp_path / "in"]
+
+
+def test_two_that_make_the_same_folder(tmp_path):
+    """Each writes beside the other, the first one has the name, and the other is a sentence."""
+    target = tmp_path / "new"
+    target.mkdir()
+    with pytest.raises(UserError, match=r"cannot write .*new: "), atomic_folder(target) as second:
+        (second / "a").write_text("second")
+        with atomic_folder(target) as first:
+            (first / "a").write_text("first")
+            assert (second / "a").read_text() == "second"
+    assert (target / "a").read_text() == "first" and list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_process_left_goes(tmp_path):
+    for name in (".new.0123abcd.partial", ".newer.0123abcd.partial", "new.0123abcd.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").touch()
+    with atomic_folder(tmp_path / "new"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == {"new", ".newer.0123abcd.partial", "new.0123abcd.partial"}
 
 
 def test_folders(tmp_path, monkeypatch):

@@ -12,39 +12,54 @@ from conftest import ROOT, SMALL_RUN, assert_mistake, call, environment, start_c
 from experiments import generate
 from model import GPT, GPTConfig
 from slm.errors import UserError
+from slm.models import generation
 from slm.text.corpus import Corpus
 
 
-@pytest.fixture
-def likeliest(monkeypatch):
-    monkeypatch.setattr(generate, "sample_token", lambda logits, generator: logits.argmax(-1))
-
-
-def test_each_row_tells_what_the_model_tells(likeliest):
-    """Greedily, one story after another, and beyond the context, which is read again in part."""
+def small_model(**shape):
     torch.manual_seed(0)
-    model = GPT(GPTConfig(vocab_size=64, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.0, init_std=0.3))
-    stories = model.generate([[token] for token in range(64)], 150, temperature=0)
+    shape = {"block_size": 32, "n_layer": 2, "n_head": 2, "n_embd": 32, "dropout": 0.0, "init_std": 0.3} | shape
+    return GPT(GPTConfig(64, **shape)).eval()
+
+
+@pytest.mark.parametrize("block_size", [1, 5, 16, 32])
+def test_each_row_tells_what_the_model_tells(block_size):
+    """Greedily, one story after another, and beyond the context: the rule for a full one is that of generation.py."""
+    model = small_model(block_size=block_size)
+    stories = generation.generate(model, [[token] for token in range(64)], 150, temperature=0)
     lengths = [story.index(first) if first in story else 150 for first, story in enumerate(stories)]
-    chosen = {min(lengths), next(length for length in lengths if 32 < length < 150), 150}
-    for length in chosen:
+    for length in {min(lengths), *[n for n in lengths if block_size < n < 150][:1], 150} & set(lengths):
         end_of_text = lengths.index(length)
-        batch = generate.ContinuousBatch(model.eval(), 2, end_of_text, torch.Generator())
-        tokens = []
-        for _ in range(170):
-            batch.step()
-            tokens.append(batch.new[1].item())
-        sampled = [token for token in tokens if token >= 0]
-        expected = stories[end_of_text] if length == 150 else [*stories[end_of_text][:length], end_of_text] * 170
-        count = min(len(sampled), len(expected))
-        assert count > 80 and sampled[:count] == expected[:count]
-    assert len(chosen) == 3 and min(chosen) < 10
+        batch = generate.ContinuousBatch(model, 2, end_of_text, temperature=0)
+        tokens = np.concatenate([batch.stride() for _ in range(30)], axis=1)
+        expected = stories[end_of_text] if length == 150 else [*stories[end_of_text][:length], end_of_text] * 480
+        for row in tokens:
+            sampled = row[row >= 0].tolist()
+            count = min(len(sampled), len(expected))
+            assert count >= 30 and sampled[:count] == expected[:count]
+
+
+def test_rows_of_several_lengths():
+    """Each row's tokens are likely after those before them in the row, whatever the other rows do meanwhile."""
+    model, end_of_text = small_model(), 3
+    generator = torch.Generator().manual_seed(1)
+    batch = generate.ContinuousBatch(model, 40, end_of_text, top_k=2, generator=generator)
+    tokens = np.concatenate([batch.stride() for _ in range(20)], axis=1)
+    ends = 0
+    for row in tokens:
+        context = [end_of_text]
+        for token in row[row >= 0].tolist():
+            context = generation.newer_half(context, 32)
+            assert token in model(torch.tensor([context]))[0][0, -1].topk(2).indices
+            context = [end_of_text] if token == end_of_text else [*context, token]
+            ends += token == end_of_text
+    assert ends >= 5
 
 
 class Coins:
     """In place of a model: in each slot every token ends its story with probability 1 / 50."""
 
-    end_of_text, new = 9, torch.zeros(64)
+    end_of_text, slots = 9, 64
 
     def __init__(self, seed):
         self.random = np.random.default_rng(seed)
@@ -76,7 +91,7 @@ def test_stories_are_neither_cut_nor_chosen_by_their_length(tmp_path):
 
 def test_a_corpus_of_a_run_is_trained_on(here, workshop):
     teacher = str(workshop.path / "out/small")
-    options = ["--out_dir", teacher, "--name", "new", "--slots", 3, "--device", "cpu"]
+    options = ["--model", teacher, "--name", "new", "--slots", 3, "--device", "cpu"]
     result = call("experiments/generate.py", *options, "--tokens", 3000)
     assert result.status == 0, result.err
     corpus = Corpus("data/new")
@@ -94,7 +109,7 @@ def test_a_corpus_of_a_run_is_trained_on(here, workshop):
 
 def test_a_run_that_was_killed_goes_on(here, workshop):
     """Its whole stories stay, half a story goes, and the new ones are not the old ones again."""
-    options = ["--out_dir", workshop.path / "out/small", "--name", "new", "--slots", 3, "--device", "cpu"]
+    options = ["--model", workshop.path / "out/small", "--name", "new", "--slots", 3, "--device", "cpu"]
     command = [sys.executable, "-m", "experiments.generate", *map(str, options)]
     process = start_command(command, cwd=here, env=environment(PYTHONPATH=str(ROOT)))
     path = here / "data/new/.generated/train.bin"
@@ -123,7 +138,7 @@ def test_another_corpus_is_left_alone(here, workshop, name):
     (here / "data/theirs").mkdir()
     for file in {"train.bin", name}:
         (here / "data/theirs" / file).write_bytes(b"theirs")
-    result = call("experiments/generate.py", "--out_dir", workshop.path / "out/small", "--name", "theirs")
+    result = call("experiments/generate.py", "--model", workshop.path / "out/small", "--name", "theirs")
     assert_mistake(result, "data/theirs has a train.bin already", "--name")
     assert (here / "data/theirs/train.bin").read_bytes() == b"theirs"
     assert not (here / "data/theirs/.generated").exists()
@@ -131,19 +146,19 @@ def test_another_corpus_is_left_alone(here, workshop, name):
 
 def test_a_command_that_generated_nothing_is_no_obstacle(here, workshop, monkeypatch):
     """Memory is short, and the same command is given with fewer slots and another seed."""
-    command = ["experiments/generate.py", "--out_dir", workshop.path / "out/small", "--name", "new", "--tokens", 100]
+    command = ["experiments/generate.py", "--model", workshop.path / "out/small", "--name", "new", "--tokens", 100]
 
-    def allocate(model, batch_size):
+    def allocate(model, rows):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(GPT, "new_kv_caches", allocate)
+        patch.setattr(generation, "new_kv_cache", allocate)
         assert_mistake(call(*command), "out of memory: give fewer --slots than 4,096")
     assert call(*command, "--slots", 2, "--seed", 2).status == 0
 
 
 def test_a_teacher_that_never_ends_a_story(tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, "PATIENCE", 3)
+    monkeypatch.setattr(generate, "HOPELESS", 3)
     coins = Coins(0)
     coins.end_of_text = 7
     with pytest.raises(UserError, match="no story ended within 768 tokens"):
@@ -151,15 +166,12 @@ def test_a_teacher_that_never_ends_a_story(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_captured_steps_are_launched_ones(likeliest):
-    model = GPT(GPTConfig(vocab_size=64, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.0, init_std=0.3))
-    model = model.cuda().eval()
-    captured, launched = (generate.ContinuousBatch(model, 5, 3, torch.Generator("cuda")) for _ in range(2))
-    expected = []
-    for _ in range(generate.STEPS):
-        launched.step()
-        expected.append(launched.new.clone())
-    assert (next(captured.run()) == torch.stack(expected, 1).cpu().numpy()).mean() > 0.9  # a tie may go either way
+def test_captured_steps_are_launched_ones(monkeypatch):
+    model = small_model().cuda()
+    captured = next(generate.ContinuousBatch(model, 5, 3, temperature=0).run())
+    monkeypatch.setattr(generation, "capture_cuda_graph", lambda function, generator=None: function)
+    launched = next(generate.ContinuousBatch(model, 5, 3, temperature=0).run())
+    assert (captured == launched).mean() > 0.9  # a tie may go either way
 
 
 BAD = ["--tokens=0", "--tokens=inf", "--slots=1", "--seed=-1", "--name=../x", "--name=a/b", "--name="]

@@ -1,13 +1,11 @@
-"""model.py: GPT-2's numbers, the loss, and what generation promises."""
-
-import math
+"""model.py: GPT-2's numbers, the loss, and the plain loop that generates."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 import model as model_module
-from model import GPT, GPTConfig, linear_cross_entropy, sample_token
+from model import GPT, GPTConfig, linear_cross_entropy
 
 TINY = {"vocab_size": 100, "block_size": 16, "n_layer": 3, "n_head": 4, "n_embd": 32, "dropout": 0.0}
 
@@ -138,103 +136,55 @@ def test_padding_is_never_predicted():
     with torch.no_grad():
         model.lm_head.weight[100:] = 100 * model.lm_head.weight[:28]
     assert model(torch.zeros(1, 1, dtype=torch.long))[0].shape[-1] == 100
-    generator = torch.Generator().manual_seed(0)
-    stories = model.generate([[1]] * 20, 40, temperature=5.0, generator=generator)
-    assert max(max(story) for story in stories) < 100
+    assert model.generate(torch.ones(20, 1, dtype=torch.long), 40, temperature=5.0).max() < 100
 
 
-def uncached(model, prompt, count):
-    """Greedy tokens, the whole context read again for each; a full context forgets its older half."""
-    size = model.config.block_size
-    context, story = prompt[-size:], []
-    for _ in range(count):
-        if len(context) > size:
-            context = context[-(size // 2) :]
-        story.append(model(torch.tensor([context]))[0][0, -1].argmax().item())
-        context.append(story[-1])
-    return story
+class Rotary(GPT):
+    """Somebody's change: no table of positions, and a head with weights of its own."""
+
+    def __init__(self, config, untied=False):
+        super().__init__(config)
+        self.transformer.wpe = torch.nn.Identity()
+        if untied:
+            self.lm_head.weight = torch.nn.Parameter(self.lm_head.weight.detach().clone())
 
 
-def test_cache_changes_nothing():
-    """Greedy tokens with the key-value cache, several prompts at once, also past block_size."""
+def test_counts_follow_the_modules():
+    """No table is subtracted that is not there, and a head that is not tied is multiplied and counted."""
+    config = GPTConfig(**TINY)
+    blocks = 3 * (12 * 32**2 + 13 * 32) + 2 * 32
+    attention = 12 * 3 * 32 * 16
+    model = Rotary(config)
+    assert (model.num_params(), model.num_params(embeddings=False)) == (blocks + 100 * 32, blocks)
+    assert model.flops_per_token() == 6 * (blocks + 100 * 32) + attention
+    model = Rotary(config, untied=True)
+    assert (model.num_params(), model.num_params(embeddings=False)) == (blocks + 200 * 32, blocks + 100 * 32)
+    assert model.flops_per_token() == 6 * (blocks + 100 * 32) + attention
+
+
+# -- the plain loop ---------------------------------------------------------------------------------------------------
+
+
+def test_greedy_generation():
+    """Each token is the likeliest after the last block_size ones."""
+    model, idx = make_model(), torch.randint(100, (3, 5))
+    whole = model.generate(idx, 30, temperature=0)
+    assert whole.shape == (3, 35) and torch.equal(whole[:, :5], idx)
+    for end in range(5, 35):
+        window = whole[:, max(0, end - 16) : end]
+        assert torch.equal(whole[:, end], model(window, window)[0][:, -1].argmax(-1))
+    assert torch.equal(model.generate(idx, 30, top_k=1), whole)
+    assert torch.equal(model.generate(idx, 0), idx)
+
+
+def test_sampled_generation():
+    """Tokens come as often as the model says, of the k likeliest alone."""
     model = make_model()
-    prompts = [[1, 2, 3], [7], list(range(16)), list(range(40)), [5] * 15]
-    expected = [uncached(model, prompt, 50) for prompt in prompts]
-    assert len({tuple(story) for story in expected}) == len(prompts), "all stories are one: the test shows nothing"
-    assert model.generate(prompts, 50, temperature=0) == expected
-    assert [model.generate([prompt], 50, temperature=0)[0] for prompt in prompts] == expected
-
-
-def test_hidden_states_in_parts():
-    """A prompt read in three parts through the caches has the hidden states of the prompt read at once."""
-    model = make_model()
-    idx = torch.randint(100, (2, 16))
-    whole = model.hidden(idx)
-    kv_caches, parts = model.new_kv_caches(2), []
-    assert len(kv_caches) == 3 and kv_caches[0].shape == (2, 2, 4, 16, 8)
-    for start, end in ((0, 5), (5, 6), (6, 16)):
-        parts.append(model.hidden(idx[:, start:end], torch.arange(start, end).expand(2, -1), kv_caches))
-    torch.testing.assert_close(torch.cat(parts, dim=1), whole, atol=1e-4, rtol=1e-4)
-
-
-def test_generation_stops():
-    model = make_model()
-    (free,) = model.generate([[1, 2, 3]], 30, temperature=0)
-    stop = free[5]
-    expected = free[: free.index(stop)]
-    assert model.generate([[1, 2, 3]], 30, temperature=0, stop_token=stop) == [expected]
-    steps = list(model.stream([[1, 2, 3], [4]], 30, temperature=0, stop_token=stop))
-    assert [step[0] for step in steps][: len(expected) + 2] == [*expected, stop, None][: len(steps)]
-    assert model.training is False
-    model.train()
-    model.generate([[1]], 2)
-    assert model.training, "the model is left in another mode"
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}, {"top_p": 0.9}])
-def test_a_captured_graph_changes_nothing(monkeypatch, options):
-    model = make_model().cuda()
-
-    def stories():
-        return model.generate([[1, 2, 3], [4]], 40, generator=torch.Generator("cuda").manual_seed(1), **options)
-
-    captured = stories()
-    assert captured == stories(), "a seed does not give the same story twice"
-    monkeypatch.setattr("model.capture_cuda_graph", lambda function, generator=None: function)
-    assert captured == stories()
-
-
-def test_a_seed_gives_the_same_story_twice():
-    model = make_model(spread=3.0)
-    stories = [model.generate([[1]], 30, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert stories[0] == stories[1] != stories[2]
-
-
-def frequencies(logits, **options):
-    generator = torch.Generator().manual_seed(0)
-    tokens = sample_token(logits.expand(20_000, -1), generator=generator, **options)
-    return torch.bincount(tokens, minlength=logits.size(-1)) / 20_000
-
-
-def test_samples_follow_the_probabilities():
-    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 1.5]])
-    torch.testing.assert_close(frequencies(logits), logits[0].softmax(0), atol=0.015, rtol=0)
-    torch.testing.assert_close(frequencies(logits, temperature=0.5), (2 * logits[0]).softmax(0), atol=0.015, rtol=0)
-
-
-def test_the_coldest_samples_are_greedy():
-    logits = torch.tensor([[5.0, 9.0, 1.0]])
-    for temperature in (0, 1e-45, 1e-30, 1e-6):
-        assert sample_token(logits, temperature=temperature).item() == 1
-
-
-def test_top_k_and_top_p():
-    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 1.5]])
-    best_two = torch.tensor([-math.inf, -math.inf, 2.0, -math.inf, 1.5]).softmax(0)
-    torch.testing.assert_close(frequencies(logits, top_k=2), best_two, atol=0.015, rtol=0)
-    # 0.426 and 0.258 reach 0.6 together, and the third is not needed
-    torch.testing.assert_close(frequencies(logits, top_p=0.6), best_two, atol=0.015, rtol=0)
-    assert frequencies(logits, top_p=1e-9)[2] == 1
-    assert frequencies(logits, top_k=99).count_nonzero() == 5
-    assert sample_token(logits, temperature=0).tolist() == [2]
+    idx = torch.tensor([[1, 2, 3]])
+    probs = (model(idx)[0][0, -1] / 3).softmax(-1)
+    torch.manual_seed(0)
+    new = model.generate(idx.expand(20_000, -1), 1, temperature=3.0)[:, -1]
+    torch.testing.assert_close(torch.bincount(new, minlength=100) / 20_000, probs, atol=0.015, rtol=0)
+    new = model.generate(idx.expand(2_000, -1), 1, temperature=3.0, top_k=4)[:, -1]
+    assert set(new.tolist()) == set(probs.topk(4).indices.tolist())
+    assert model.generate(idx, 1, top_k=1000).shape == (1, 4)

@@ -3,9 +3,10 @@
 import argparse
 
 import pytest
+from conftest import call
 
 from slm.errors import UserError
-from slm.options import OptionParser, add_sampling_options, sampling_arguments
+from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments, wrap_doc
 
 
 def parse(monkeypatch, *arguments, **defaults):
@@ -13,6 +14,8 @@ def parse(monkeypatch, *arguments, **defaults):
     parser = OptionParser("A script.")
     parser.option("--name", "x", "a name")
     parser.option("--loud", False, "a flag")
+    parser.texts_option("--text", "a text")
+    add_model_option(parser)
     add_sampling_options(parser, **defaults)
     return parser.parse()
 
@@ -33,6 +36,59 @@ def test_help_shows_the_defaults(monkeypatch, capsys):
     out = " ".join(capsys.readouterr().out.split())
     assert leaving.value.code == 0 and "A script." in out
     assert "a name (default: x)" in out and "(default: 200)" in out and "a flag (" not in out
+
+
+def test_texts_may_begin_with_a_dash(monkeypatch):
+    options = parse(monkeypatch, "--text", "--not_an_option", "--text=a", "--name", "y", "--text", "-b")
+    assert options.text == ["--not_an_option", "a", "-b"] and options.name == "y"
+    assert parse(monkeypatch).text == [] == parse(monkeypatch).text
+    with pytest.raises(UserError, match="expected one argument"):
+        parse(monkeypatch, "--text", "--name", "y")
+
+
+def test_an_alias(monkeypatch, capsys):
+    assert parse(monkeypatch).model is None
+    assert parse(monkeypatch, "--out_dir=x").model == parse(monkeypatch, "--model", "x").model == "x"
+    with pytest.raises(SystemExit):
+        parse(monkeypatch, "--help")
+    assert "--out_dir" not in capsys.readouterr().out
+
+
+def test_what_a_value_is_called(monkeypatch, capsys):
+    """A number, a share, or what the option is called: no first letters."""
+    with pytest.raises(SystemExit):
+        parse(monkeypatch, "--help")
+    out = capsys.readouterr().out
+    for words in ("--name NAME", "--text TEXT", "--model MODEL", "--top_k N", "--top_p F", "--seed N"):
+        assert f"  {words} " in out or f"  {words}\n" in out, words
+
+
+DOC = """What it is, in a line.
+
+    python script.py config/tinystories.py --learning_rate=5e-4   any option of the recipe can be overridden by you
+    python script.py short                                        brief, and
+                                                                  on a second line
+
+A paragraph that is long enough to be wrapped at eighty columns, because it goes on and on, with a `--long-option`.
+"""
+
+
+@pytest.mark.parametrize("width", [40, 78, 118])
+def test_docs_are_wrapped(width):
+    wrapped = wrap_doc(DOC, width)
+    assert wrapped.split() == DOC.split()
+    lines = wrapped.splitlines()
+    assert all(len(line) <= width or line.strip().startswith("python script.py") for line in lines)
+    assert any(line == "    python script.py config/tinystories.py --learning_rate=5e-4" for line in lines) == (
+        width < 110
+    )
+
+
+@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "experiments/report.py"])
+def test_help_fits_a_terminal(monkeypatch, script):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = call(script, "--help")
+    assert result.status == 0 and max(map(len, result.out.splitlines())) <= 80
 
 
 MISTAKES = {

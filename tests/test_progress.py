@@ -44,7 +44,7 @@ def test_numbers_for_people():
 
 def header(*arguments):
     config, set_by = small_config(*arguments)
-    return run_header(config, set_by, set_up(config, set_by))
+    return run_header(config, set_by, set_up(config, set_by), TrainState())
 
 
 def test_a_header(here):

@@ -1,5 +1,6 @@
 """sample.py: what it prints where, and what its options promise."""
 
+import contextlib
 import io
 import os
 import re
@@ -15,7 +16,8 @@ from conftest import PATIENCE, ROOT, Output, assert_mistake, call, environment, 
 
 import sample
 from slm.errors import UserError
-from slm.models import checkpoint
+from slm.models import checkpoint, load
+from slm.models.generation import generate
 from slm.text import tokenizer
 
 
@@ -26,14 +28,16 @@ def at_run(workshop, monkeypatch):
 
 
 def test_standard_output_is_the_story_alone(at_run):
-    result = call("sample.py", "--prompt", "Once upon a time", "--seed", "1", "--max_new_tokens", "20")
+    result = call(
+        "sample.py", "--prompt", "Once upon a time", "--seed", "1", "--max_new_tokens", "20", "--dtype", "float32"
+    )
     assert result.status == 0, result.err
     assert result.out.startswith("Once upon a time") and result.out.endswith("\n")
-    saved = checkpoint.load_checkpoint("out/small/best.pt")
-    encoding = tokenizer.from_text(saved["tokenizer"])
-    prompt = [encoding.eot_token, *encoding.encode_ordinary("Once upon a time")]
-    (story,) = checkpoint.build_model(saved).generate(
-        [prompt],
+    loaded = load.load_model("out/small")
+    encoding = loaded.encoding
+    (story,) = generate(
+        loaded.model,
+        [[encoding.eot_token, *encoding.encode_ordinary("Once upon a time")]],
         20,
         temperature=0.8,
         top_k=200,
@@ -57,6 +61,51 @@ def test_several_stories(at_run):
     result = call("sample.py", "--prompt", "Tom", "--num_samples", "3", "--seed", "1", "--max_new_tokens", "15")
     stories = result.out.split("\n---------------\n")
     assert len(stories) == 3 and all(story.startswith("Tom") for story in stories) and len(set(stories)) == 3
+
+
+def test_prompts_in_every_form(at_run):
+    """Positional, by option, before and after other options, with dashes in front: a story for each, in order."""
+    options = ["--max_new_tokens", "8", "--temperature", "0"]
+
+    def stories(*arguments):
+        result = call("sample.py", *arguments)
+        assert result.status == 0, result.err
+        return result.out.split("\n---------------\n")
+
+    assert stories("Tom had", *options) == stories("--prompt=Tom had", *options) == stories(*options, "Tom had")
+    assert len(stories("Tom had", *options)) == 1
+    for arguments in (
+        ["Tom", *options, "Lily"],
+        ["--prompt", "Tom", *options, "--prompt=Lily"],
+        ["Tom", "Lily", *options],
+    ):
+        first, second = stories(*arguments)
+        assert first.startswith("Tom") and second.startswith("Lily"), arguments
+    four = stories("Tom", "Lily", "--num_samples=2", "--seed=1", "--max_new_tokens=8")
+    assert [story[:3] for story in four] == ["Tom", "Tom", "Lil", "Lil"] and four[0] != four[1]
+    for prompt in ("--Hello", "-Hello", "--", "--help me"):
+        assert stories("--prompt", prompt, *options)[0].startswith(prompt)
+    assert stories(*options, "--", "--Hello")[0].startswith("--Hello")
+
+
+def test_control_characters_are_not_printed(at_run):
+    """Whether the prompt or the model writes them: an escape sequence would command the terminal."""
+    result = call("sample.py", "red \x1b[31m\x9b2J\r\x07\tend\nnew", "--max_new_tokens", "1", "--seed", "1")
+    assert result.status == 0 and result.out.startswith("red \ufffd[31m\ufffd2J\ufffd\ufffd\tend\nnew")
+    encoding = load.load_model("out/small").encoding
+    printer = sample.StoryPrinter(encoding, [""])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        for token in [*encoding.encode_ordinary("a\x1b]0;title\x07"), encoding.eot_token]:
+            printer.add([token])
+    assert out.getvalue() == "a\ufffd]0;title\ufffd\n"
+    result = call("sample.py", "--model", "out/\x1b[2Jx")
+    assert_mistake(result, "out/\ufffd[2Jx")
+
+
+def test_the_old_name_of_the_model_option(at_run):
+    options = ["--max_new_tokens=5", "--seed=1"]
+    old, new = (call("sample.py", name, "out/small", *options) for name in ("--out_dir", "--model"))
+    assert old.status == 0 and old.out == new.out
 
 
 def test_prompt_from_standard_input(at_run):
@@ -98,7 +147,7 @@ def endless(at_run, tmp_path):
     saved["model"]["transformer.ln_f.weight"].zero_()
     saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][letter].sign())
     checkpoint.save_checkpoint(tmp_path / "endless.pt", saved)
-    return ["--interactive", "--out_dir", tmp_path / "endless.pt", "--temperature", "0", "--max_new_tokens", "10000000"]
+    return ["--interactive", "--model", tmp_path / "endless.pt", "--temperature", "0", "--max_new_tokens", "10000000"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal to another process is Unix's")
@@ -179,7 +228,7 @@ def test_it_stops_at_end_of_text(at_run, tmp_path):
     saved["model"]["transformer.ln_f.weight"].zero_()
     saved["model"]["transformer.ln_f.bias"].copy_(100 * saved["model"]["lm_head.weight"][eot].sign())
     checkpoint.save_checkpoint(tmp_path / "end.pt", saved)
-    result = call("sample.py", "--prompt", "Hello", "--out_dir", tmp_path / "end.pt", "--temperature", "0")
+    result = call("sample.py", "--prompt", "Hello", "--model", tmp_path / "end.pt", "--temperature", "0")
     assert result.out == "Hello\n"
 
 
@@ -191,7 +240,7 @@ def test_whole_characters_as_they_come(at_run, monkeypatch):
     assert len(tokens) > len(text), "the vocabulary has whole characters for this"
     written = []
     monkeypatch.setattr(sample.sys.stdout, "write", written.append)
-    printer = sample.StoryPrinter(encoding, "", 1)
+    printer = sample.StoryPrinter(encoding, [""])
     for token in tokens:
         printer.add([token])
     printer.add([encoding.eot_token])
@@ -204,7 +253,7 @@ def test_stories_at_once_in_their_order(at_run, monkeypatch, capsys):
     """The first story appears as it is written; the second one, written meanwhile, once the first has ended."""
     encoding = tokenizer.from_text(checkpoint.load_checkpoint("out/small/best.pt")["tokenizer"])
     a, b = (encoding.encode_ordinary(letter)[0] for letter in "ab")
-    printer = sample.StoryPrinter(encoding, "P", 2)
+    printer = sample.StoryPrinter(encoding, ["P", "P"])
     printed = []
     for new_tokens in ([a, b], [a, encoding.eot_token], [encoding.eot_token, None]):
         printer.add(new_tokens)
@@ -234,7 +283,7 @@ def test_a_run_that_was_stopped_before_its_first_validation_tells_stories(worksh
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out/stopped").mkdir(parents=True)
     shutil.copy(workshop.path / "out/small/last.pt", tmp_path / "out/stopped")
-    result = call("sample.py", "--out_dir", "out/stopped", "--max_new_tokens", "1")
+    result = call("sample.py", "--model", "out/stopped", "--max_new_tokens", "1")
     assert result.status == 0 and "out/stopped/last.pt" in result.err
 
 
@@ -247,10 +296,12 @@ MISTAKES = {
     "no samples": (["--num_samples", "0"], ["num_samples"]),
     "no tokens": (["--max_new_tokens", "0"], ["max_new_tokens"]),
     "wrong type": (["--top_k", "few"], ["top_k", "few"]),
-    "no option's name": (["Once upon a time"], ["Once upon a time", "--help"]),
+    "standard input twice": (["-", "--prompt", "-"], ["standard input", "once"]),
+    "no prompt": (["--prompt", "--seed", "1"], ["--prompt", "expected one argument"]),
+    "two sources, one positional": (["--interactive", "Tom"], ["prompt", "--interactive"]),
     "misspelled": (["--promt", "x"], ["--promt", "did you mean --prompt?"]),
     "device": (["--device", "toaster"], ["toaster"]),
-    "no checkpoint": (["--out_dir", "out/nothing"], ["out/nothing"]),
+    "no checkpoint": (["--model", "out/nothing"], ["out/nothing"]),
 }
 
 
@@ -264,12 +315,12 @@ def test_mistakes(at_run, mistake):
 
 def test_no_run_yet(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(checkpoint, "ROOT", tmp_path)  # the repository may have runs by now
+    monkeypatch.setattr(load, "ROOT", tmp_path)  # the repository may have runs by now
     assert_mistake(call("sample.py"), "no checkpoint", "python train.py")
 
 
 def test_help(at_run):
     result = call("sample.py", "--help")
     assert result.status == 0
-    options = "prompt interactive out_dir num_samples max_new_tokens temperature top_k top_p seed device dtype"
+    options = "prompt interactive model num_samples max_new_tokens temperature top_k top_p seed device dtype"
     assert set(re.findall(r"^  --(\w+)", result.out, re.M)) == set(options.split())

@@ -15,6 +15,7 @@ import torch
 
 from model import GPT, GPTConfig
 from slm.errors import UserError
+from slm.models.generation import prompt_tokens, stream
 from slm.models.to_page import dequantize, quantize, save_story_page
 from slm.text import tokenizer
 
@@ -148,7 +149,7 @@ def greedy_story(model, encoding, prompt):
     """sample.py's story at temperature 0, and its number of tokens."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     eot, story, count = encoding.eot_token, prompt, 0
-    for [token] in model.stream([[eot, *encoding.encode_ordinary(prompt)]], 500, temperature=0, stop_token=eot):
+    for [token] in stream(model, [prompt_tokens(encoding, prompt)], 500, temperature=0, stop_token=eot):
         count += 1
         story += "" if token == eot else decoder.decode(encoding.decode_single_token_bytes(token))
     return story, count

@@ -1,4 +1,4 @@
-"""Models on the Hugging Face hub as checkpoints of ours: any GPT-2, by its config.json. It is downloaded once."""
+"""A GPT-2 on the Hugging Face hub as the contents of a checkpoint: it is downloaded once."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def is_hub_name(name):
 
 
 def load_from_hub(name):
-    """The model `name` as a checkpoint of ours. Raises UserError where the hub has none that model.py computes."""
+    """The contents of a checkpoint for the model `name`. Raises UserError where the hub has none, or no GPT-2."""
     folder = download(name, ["config.json", *from_huggingface.TOKENIZER_FILES])
     # before the weights, which may be large
     from_huggingface.check_config(from_huggingface.read_config(folder, name), name)

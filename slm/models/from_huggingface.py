@@ -1,17 +1,14 @@
-"""Other programs' models as checkpoints of ours: nanoGPT's ckpt.pt, and Hugging Face folders of GPT-2.
+"""Hugging Face folders of GPT-2 as the contents of a checkpoint.
 
 A folder is read by its config.json, whatever made it, and none of its code runs. What model.py cannot compute is
 refused with the reason.
 """
 
 import json
-import re
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from model import GPTConfig
 from slm.errors import UserError, first_line, print_note
 from slm.models import gpt2
 from slm.models.tensor_file import read_tensors
@@ -36,77 +33,6 @@ WEIGHTS = [  # the first of these that a folder holds
 ]
 
 
-def as_checkpoint(parameters, shape, encoding, token_ids, where):
-    """The contents of a checkpoint of ours, trained for 0 steps.
-
-    parameters: {GPT-2's name: tensor}, matrices as nn.Linear keeps them. shape: n_layer, n_head, n_embd, block_size and
-    bias. token_ids: for each id of `encoding`, the row of the embedding that it has in the other program; other rows,
-    such as padding, stay behind. Raises UserError, which names `where`.
-    """
-    for name in (gpt2.EMBEDDING, gpt2.POSITIONS):
-        if name not in parameters or parameters[name].dim() != 2:
-            raise UserError(f"{where} is no whole GPT-2: it lacks {name}")
-    embedding = parameters[gpt2.EMBEDDING]
-    if not torch.equal(parameters.get(gpt2.HEAD, embedding), embedding):
-        raise UserError(f"{where} has a head that is not tied to its embedding, and model.py ties them")
-    if max(token_ids) >= embedding.size(0):
-        raise UserError(f"{where} does not fit its tokenizer: it embeds {embedding.size(0):,} tokens only")
-    sizes = [shape[name] for name in ("n_layer", "n_head", "n_embd", "block_size")]
-    if not all(isinstance(size, int) and size > 0 for size in sizes) or shape["n_embd"] % shape["n_head"]:
-        raise UserError(f"{where} is no GPT-2: no model has the shape {shape}")
-    config = GPTConfig(encoding.n_vocab, dropout=0.0, **shape)
-    padded = torch.zeros(config.padded_vocab_size, embedding.size(1))
-    padded[: config.vocab_size] = embedding[list(token_ids)]
-    return {
-        "model": parameters | {gpt2.EMBEDDING: padded, gpt2.HEAD: padded},
-        "model_config": asdict(config),
-        "config": shape,
-        "tokenizer": tokenizer.to_text(encoding),
-        "step": 0,
-    }
-
-
-def gpt2_tokenizer(vocab_size, where):
-    """GPT-2's (encoding, token_ids), for a model without a tokenizer. Raises UserError where its size excludes them."""
-    if vocab_size not in (tokenizer.GPT2_VOCAB_SIZE, 50304):  # nanoGPT pads it to a multiple of 64
-        raise UserError(
-            f"{where} comes without a tokenizer, and only GPT-2's (50,257 tokens, or 50,304 with padding) is known"
-            f" without one: this model has {vocab_size}"
-        )
-    return tokenizer.gpt2(), range(tokenizer.GPT2_VOCAB_SIZE)
-
-
-# -- nanoGPT ----------------------------------------------------------------------------------------------------------
-
-
-def from_nanogpt(contents, path):
-    """The loaded contents of a nanoGPT checkpoint, or of a program that derives from it, as a checkpoint of ours.
-
-    nanoGPT computes the exact GELU, which GPT-2 and model.py approximate by tanh. Logits differ by 1e-3 on average, and
-    the loss by less than anyone quotes. Raises UserError.
-    """
-    arguments, tensors = contents["model_args"], contents["model"]
-    if not isinstance(arguments, dict) or not isinstance(tensors, dict):
-        raise UserError(f"{path} is no whole checkpoint of nanoGPT: its model or model_args is not a dict")
-    names = ["n_layer", "n_head", "n_embd", "block_size", "vocab_size"]
-    if lacking := [name for name in names if not isinstance(arguments.get(name), int)]:
-        raise UserError(f"{path} is no whole checkpoint of nanoGPT: its model_args lack {', '.join(lacking)}")
-    # torch.compile and DistributedDataParallel put prefixes in front; older versions keep the causal mask as attn.bias
-    parameters = {
-        re.sub(r"^((_orig_mod|module)\.)+", "", name): tensor
-        for name, tensor in tensors.items()
-        if isinstance(tensor, torch.Tensor) and not name.endswith(".attn.bias")
-    }
-    has_bias = any(name.endswith(".bias") for name in parameters)
-    shape = {name: arguments[name] for name in names[:4]} | {"bias": bool(arguments.get("bias", has_bias))}
-    step = contents.get("iter_num")
-    saved = as_checkpoint(parameters, shape, *gpt2_tokenizer(arguments["vocab_size"], path), path)
-    return saved | {"step": step if isinstance(step, int) else 0}
-
-
-# -- Hugging Face -----------------------------------------------------------------------------------------------------
-
-
 def weight_files(folder):
     """The files with the weights of a Hugging Face folder, [] if it is none."""
     found = ([file for pattern in kind for file in sorted(Path(folder).glob(pattern))] for kind in WEIGHTS)
@@ -114,14 +40,14 @@ def weight_files(folder):
 
 
 def load_hugging_face(folder, name=None):
-    """A Hugging Face folder of GPT-2's architecture as a checkpoint of ours. Raises UserError, which names `name`."""
+    """The contents of a checkpoint for a Hugging Face folder. Raises UserError, which names `name`."""
     folder, name = Path(folder), name or folder
     config = read_config(folder, name)
     check_config(config, name)
     encoding, token_ids = read_tokenizer(folder, config, name)
     shape = {key: config[key] for key in ("n_layer", "n_head", "n_embd")}
     shape |= {"block_size": config["n_positions"], "bias": True}
-    return as_checkpoint(read_weights(folder, name), shape, encoding, token_ids, name)
+    return gpt2.as_checkpoint(read_weights(folder, name), shape, encoding, token_ids, name)
 
 
 def read_config(folder, name):
@@ -211,7 +137,7 @@ def read_tokenizer(folder, config, name):
             merges = [line for line in lines if line and not line.startswith("#version")]
             special, as_in_gpt2 = {}, True
         else:
-            return gpt2_tokenizer(config["vocab_size"], name)
+            return gpt2.gpt2_tokenizer(config["vocab_size"], name)
         merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
         tokens = sorted((token for token in vocabulary if len(token) == 1), key=vocabulary.get)
         tokens += list(dict.fromkeys(left + right for left, right in merges))

@@ -1,13 +1,17 @@
-"""GPT-2 as other programs know it: its parameters, and the logits that they give.
+"""GPT-2 as other programs know it: its parameters, the logits that they give, and the way of both into a checkpoint.
 
 model.py has GPT-2's parameter names. It differs in three things: it pads the embedding, may leave out the biases, and
 keeps each matrix transposed, as nn.Linear does.
 """
 
+from dataclasses import asdict
+
 import torch
 import torch.nn.functional as F
 
 from slm.errors import UserError
+from slm.models.checkpoint import parse_config
+from slm.text import tokenizer
 
 EMBEDDING, HEAD, POSITIONS = "transformer.wte.weight", "lm_head.weight", "transformer.wpe.weight"
 MATRICES = {"attn.c_attn": (3, 1), "attn.c_proj": (1, 1), "mlp.c_fc": (4, 1), "mlp.c_proj": (1, 4)}  # in n_embd
@@ -89,3 +93,43 @@ def check_logits(model, parameters):
             f"model.py does not compute what GPT-2 does any more (logits differ by up to {difference:.2g}), and only"
             " GPT-2 can be exported"
         )
+
+
+# -- another program's GPT-2 as ours ----------------------------------------------------------------------------------
+
+
+def as_checkpoint(parameters, shape, encoding, token_ids, where):
+    """Another program's GPT-2 as the contents of a checkpoint of ours, trained for 0 steps.
+
+    parameters: {GPT-2's name: tensor}, matrices as nn.Linear keeps them. shape: n_layer, n_head, n_embd, block_size and
+    bias. token_ids: for each id of `encoding`, the row of the embedding that it has in the other program; other rows,
+    such as padding, stay behind. Raises UserError, which names `where`.
+    """
+    for name in (EMBEDDING, POSITIONS):
+        if name not in parameters or parameters[name].dim() != 2:
+            raise UserError(f"{where} is no whole GPT-2: it lacks {name}")
+    embedding = parameters[EMBEDDING]
+    if not torch.equal(parameters.get(HEAD, embedding), embedding):
+        raise UserError(f"{where} has a head that is not tied to its embedding, and model.py ties them")
+    if max(token_ids) >= embedding.size(0):
+        raise UserError(f"{where} does not fit its tokenizer: it embeds {embedding.size(0):,} tokens only")
+    config = parse_config(shape | {"vocab_size": encoding.n_vocab, "dropout": 0.0}, where)
+    padded = torch.zeros(config.padded_vocab_size, embedding.size(1))
+    padded[: config.vocab_size] = embedding[list(token_ids)]
+    return {
+        "model": parameters | {EMBEDDING: padded, HEAD: padded},
+        "model_config": asdict(config),
+        "config": shape,
+        "tokenizer": tokenizer.to_text(encoding),
+        "step": 0,
+    }
+
+
+def gpt2_tokenizer(vocab_size, where):
+    """GPT-2's (encoding, token_ids), for a model without a tokenizer. Raises UserError where its size excludes them."""
+    if vocab_size not in (tokenizer.GPT2_VOCAB_SIZE, 50304):  # nanoGPT pads it to a multiple of 64
+        raise UserError(
+            f"{where} comes without a tokenizer, and only GPT-2's (50,257 tokens, or 50,304 with padding) is known"
+            f" without one: this model has {vocab_size}"
+        )
+    return tokenizer.gpt2(), range(tokenizer.GPT2_VOCAB_SIZE)

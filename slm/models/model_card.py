@@ -9,7 +9,6 @@ from slm.models import from_hub
 from slm.text.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
 
 TINYSTORIES = "roneneldan/TinyStories"
-OPTIMIZERS = {"adamw": "AdamW", "muon": "Muon for the blocks' matrices and AdamW for the rest"}
 TRAINING = {  # the options that describe a training; a model from another program has none of them
     *("batch_size", "gradient_accumulation_steps", "max_iters", "beta1", "beta2", "weight_decay", "grad_clip"),
     *("dropout", "learning_rate", "min_lr", "decay_lr", "warmup_iters", "seed", "init_from"),
@@ -73,8 +72,8 @@ def model_card(saved, model, corpus, name):
             f" {tokens / 1e6:.1f} M tokens"
         )
         rows["optimizer"] = (
-            f"{OPTIMIZERS[config.get('optimizer', 'adamw')]}, betas {config['beta1']} and {config['beta2']}, weight"
-            f" decay {config['weight_decay']}, gradient clipped at {config['grad_clip']}, dropout {config['dropout']}"
+            f"{config.get('optimizer', 'adamw')}, betas {config['beta1']} and {config['beta2']}, weight decay"
+            f" {config['weight_decay']}, gradient clipped at {config['grad_clip']}, dropout {config['dropout']}"
         )
         decay = f", cosine to {config['min_lr']}" if config["decay_lr"] else ""
         rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"

@@ -8,6 +8,7 @@ import json
 
 from slm.errors import UserError
 from slm.models import from_huggingface, gpt2
+from slm.models.generation import prompt_tokens
 from slm.text import tokenizer
 from slm.text.tokenizer import ENDOFTEXT
 
@@ -60,7 +61,7 @@ def save_huggingface(model, encoding, folder):
 
     gpt2.check_logits(model, from_huggingface.read_weights(folder, folder))
     ids = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(CHECK_TEXT).ids
-    if ids != [eot, *encoding.encode_ordinary(CHECK_TEXT)]:
+    if ids != prompt_tokens(encoding, CHECK_TEXT):
         raise UserError("the tokenizer cuts text in another way than GPT-2's: a Hugging Face folder cannot have it")
 
 

@@ -2,8 +2,8 @@
 
 import torch
 
-from model import capture_cuda_graph
 from slm import devices
+from slm.devices import capture_cuda_graph
 from slm.errors import first_line
 
 # A captured step keeps its memory, and a validation needs some beside it: at most this many times the estimate.

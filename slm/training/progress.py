@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from slm import devices
 from slm.config import SHORTENED_WARMUP
+from slm.errors import printable
+from slm.models.generation import generate, prompt_tokens
 from slm.text.corpus import OTHER_PROGRAM
 from slm.training import compilation, micro_batch
 
@@ -145,12 +147,12 @@ class Progress:
 
 def sample_story(model, encoding, prompt, seed):
     """One short story of the model so far; " ..." ends it where it is cut."""
-    tokens = [encoding.eot_token, *encoding.encode_ordinary(prompt)]
+    tokens = prompt_tokens(encoding, prompt)
     generator = torch.Generator(model.lm_head.weight.device).manual_seed(seed)
     options = {"temperature": 0.8, "top_k": 200, "stop_token": encoding.eot_token, "generator": generator}
-    (story,) = model.generate([tokens], STORY_TOKENS, **options)
+    (story,) = generate(model, [tokens], STORY_TOKENS, **options)
     cut = " ..." if len(story) == STORY_TOKENS else ""
-    return " ".join(encoding.decode(tokens[1:] + story).split()) + cut
+    return printable(" ".join(encoding.decode(tokens[1:] + story).split())) + cut
 
 
 def ending(out_dir, state, last_loss):

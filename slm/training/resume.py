@@ -6,7 +6,7 @@ other      a model to fine-tune: a checkpoint, a run, a Hugging Face folder, a n
 """
 
 import math
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ import torch
 from model import GPT, GPTConfig
 from slm.config import OPTIONS, TrainConfig, merge_config
 from slm.errors import UserError, did_you_mean
-from slm.models import checkpoint
+from slm.models import checkpoint, load
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
 from slm.training.run_folder import read_description
@@ -76,9 +76,9 @@ def load_initial_checkpoint(config):
         raise UserError(f"no init_from {config.init_from}{hint}")
     if config.init_from == "resume":
         path = Path(config.out_dir) / "last.pt"
+        loaded = checkpoint.load_checkpoint(path)
     else:
-        path = checkpoint.find_checkpoint(config.out_dir if config.init_from == "scratch" else config.init_from)
-    loaded = checkpoint.load_checkpoint(path)
+        loaded, path = load.read_model(config.out_dir if config.init_from == "scratch" else config.init_from)
     if config.init_from == "resume":
         if "optimizer" not in loaded:
             raise UserError(f"{path} has no optimizer, so no run can resume from it: --init_from={path} fine-tunes it")
@@ -107,7 +107,7 @@ def initial_model(config, corpus, loaded):
         torch.manual_seed(config.seed)
         shape = {name: getattr(config, name) for name in SHAPE}
         return GPT(GPTConfig(corpus.vocab_size, dropout=config.dropout, init_std=config.init_std, **shape))
-    shape = asdict(GPTConfig()) | loaded["model_config"]  # an older checkpoint lacks newer fields
+    shape = loaded["model_config"]
     cropped = config.init_from != "resume" and config.block_size < shape["block_size"]
     wrong = [
         f"{name} {shape[name]}, not {getattr(config, name)}"
@@ -118,7 +118,7 @@ def initial_model(config, corpus, loaded):
         raise UserError(f"the checkpoint has another shape: {', '.join(wrong)}")
     if tokenizer.sha256(loaded["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
         raise UserError(f"the checkpoint has another vocabulary than {corpus.folder}: prepare that with --vocab_of")
-    return checkpoint.build_model(loaded, dropout=config.dropout, block_size=config.block_size)
+    return load.build_model(loaded, dropout=config.dropout, block_size=config.block_size)
 
 
 def initial_state(config, loaded):

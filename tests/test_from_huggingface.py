@@ -1,4 +1,4 @@
-"""slm/models/from_*.py: models of nanoGPT and Hugging Face compute here what they compute there."""
+"""slm/models/from_huggingface.py and from_hub.py: their models compute here what they compute there."""
 
 import copy
 import http.server
@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import threading
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,12 @@ import torch
 import transformers
 from conftest import assert_mistake, call
 from safetensors.torch import load_file, save_file
-from test_checkpoint import Harm, lively_model, small_encoding
+from test_checkpoint import Harm, small_encoding
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from slm.errors import UserError
-from slm.models import checkpoint, to_huggingface
+from slm.models import to_huggingface
+from slm.models.load import load_model
 from slm.text import tokenizer
 
 IDX = torch.tensor([[5, 270, 70, 3, 0, 255, 498]])
@@ -33,78 +33,15 @@ def folder(tmp_path, monkeypatch):
 
 
 def load(name):
-    """The model that a user gets for `name`, and the loaded checkpoint."""
-    loaded = checkpoint.load_checkpoint(checkpoint.find_checkpoint(name))
-    return checkpoint.build_model(loaded).eval(), loaded
+    """The model that a user gets for `name`, and the contents of its checkpoint."""
+    loaded = load_model(name)
+    return loaded.model, loaded.contents
 
 
 def assert_same_logits(model, other, idx=IDX, atol=1e-4):
     with torch.no_grad():
         theirs = other(idx).logits if hasattr(other, "generation_config") else other(idx, idx)[0]
         torch.testing.assert_close(model(idx, idx)[0], theirs[..., : model.config.vocab_size], atol=atol, rtol=0)
-
-
-# -- nanoGPT
-
-
-def save_nanogpt(path, gpt, prefix="", **changes):
-    """What nanoGPT's train.py writes for the same parameters; the vocabulary is padded."""
-    shape = asdict(gpt.config)
-    arguments = {name: shape[name] for name in ("n_layer", "n_head", "n_embd", "block_size", "bias", "dropout")}
-    contents = {
-        "model": {prefix + name: tensor for name, tensor in gpt.state_dict().items()},
-        "optimizer": {"state": {}, "param_groups": []},
-        "model_args": arguments | {"vocab_size": 50304},
-        "iter_num": 2000,
-        "best_val_loss": torch.tensor(3.1),
-        "config": {"dataset": "openwebtext", "always_save_checkpoint": True},
-    }
-    path.parent.mkdir(exist_ok=True)
-    torch.save(contents | changes, path)
-
-
-@pytest.mark.parametrize("prefix", ["", "_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module."])
-def test_a_nanogpt_checkpoint(folder, prefix):
-    model = lively_model(50257, bias=False)
-    save_nanogpt(folder / "nano/ckpt.pt", model, prefix)
-    read, loaded = load("nano")
-    assert_same_logits(read, model, torch.tensor([[5, 50256, 700, 3]]), atol=0)
-    assert loaded["step"] == 2000 and tokenizer.from_text(loaded["tokenizer"]).n_vocab == 50257
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_nanogpt_checkpoints_of_other_versions(folder, bias):
-    """Without `bias` and `iter_num`, with the causal mask as a buffer, and in 16 bits."""
-    model = lively_model(50257, bias=bias)
-    arguments = asdict(model.config) | {"vocab_size": 50257}
-    del arguments["bias"]
-    parameters = {name: tensor.bfloat16() for name, tensor in model.state_dict().items()}
-    parameters["transformer.h.0.attn.bias"] = torch.ones(1, 1, 32, 32).tril()
-    save_nanogpt(folder / "ckpt.pt", model, model=parameters, model_args=arguments, iter_num=torch.tensor(3))
-    read, loaded = load("ckpt.pt")
-    assert loaded["model_config"]["bias"] == bias and loaded["step"] == 0
-    assert torch.equal(read.transformer.h[1].mlp.c_fc.weight, model.transformer.h[1].mlp.c_fc.weight.bfloat16().float())
-
-
-def test_nanogpt_checkpoints_that_do_not_fit(folder):
-    model = lively_model(50257)
-    arguments = asdict(model.config) | {"vocab_size": 65}
-    untied = model.state_dict() | {"lm_head.weight": torch.zeros_like(model.lm_head.weight)}
-    only_embeddings = {
-        name: tensor for name, tensor in untied.items() if name[:15] in ("transformer.wte", "transformer.wpe")
-    }
-    for changes, words in (
-        ({"model_args": arguments}, ["without a tokenizer", "65"]),
-        ({"model_args": {"vocab_size": 50304, "n_embd": 32}}, ["n_layer, n_head, block_size"]),
-        ({"model_args": arguments | {"vocab_size": 50257, "n_head": 5}}, ["shape"]),
-        ({"model_args": None}, ["model_args is not a dict"]),
-        ({"model": {}}, ["lacks transformer.wte"]),
-        ({"model": only_embeddings}, ["do not fit", "missing"]),
-        ({"model": untied}, ["not tied"]),
-    ):
-        save_nanogpt(folder / "ckpt.pt", model, **changes)
-        result = call("sample.py", "--out_dir", "ckpt.pt")
-        assert_mistake(result, *words)
 
 
 # -- Hugging Face folders
@@ -268,7 +205,7 @@ def test_folders_that_do_not_fit(folder, made):
 
 def test_no_safetensors(folder, made, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    assert_mistake(call("sample.py", "--out_dir", made[0]), "pip install safetensors")
+    assert_mistake(call("sample.py", "--model", made[0]), "pip install safetensors")
 
 
 # -- the hub
@@ -344,7 +281,7 @@ def test_a_model_of_the_hub(the_hub, made):
 
 def test_what_the_hub_has_not(the_hub, folder):
     for name in ("me/nothing", "private/one", "gpt2-no-such"):
-        assert_mistake(call("sample.py", "--out_dir", name), f"no file or folder {name}", "public model")
+        assert_mistake(call("sample.py", "--model", name), f"no file or folder {name}", "public model")
 
 
 def test_a_gpt_neo_is_refused_before_its_weights(the_hub, folder):
@@ -353,7 +290,7 @@ def test_a_gpt_neo_is_refused_before_its_weights(the_hub, folder):
     ).save_pretrained("neo")
     Path("neo/pytorch_model.bin").write_text("large")
     the_hub.folders["them/TinyStories-33M"] = folder / "neo"
-    assert_mistake(call("sample.py", "--out_dir", "them/TinyStories-33M"), "GPT-Neo", "256 tokens only")
+    assert_mistake(call("sample.py", "--model", "them/TinyStories-33M"), "GPT-Neo", "256 tokens only")
     assert "pytorch_model.bin" not in the_hub.asked
 
 
@@ -363,6 +300,6 @@ def test_no_network(folder, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "cache"))
     for name in ("gpt2", "openai-community/gpt2", "scrach"):
-        result = call("sample.py", "--out_dir", name)
+        result = call("sample.py", "--model", name)
         assert_mistake(result, f"no file or folder {name}", "hub", "network")
         assert result.err.strip().isprintable()

@@ -1,0 +1,185 @@
+"""Fast generation: keys and values are cached, so that a new token costs one position and not the whole context.
+
+    for new_tokens in stream(model, [prompt], 200, stop_token=eot): ...    a token per row and step, as it comes
+    stories = generate(model, prompts, 200, stop_token=eot)                lists of token ids
+
+`prefill` reads whole contexts, `decode_one_token` one token per row, both into a cache of a fixed size: the shape of
+gpt-fast, and its idea to replay a decoded token as one captured CUDA graph. Greedy, the tokens are those of
+`GPT.generate` as long as the text fits the context. Past it the two differ: positions are learned, so a cached context
+cannot slide by one token, and `newer_half` says what is read again.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from slm.devices import capture_cuda_graph
+
+
+def prompt_tokens(encoding, prompt):
+    """The token ids that a model continues: end-of-text, which every story follows in training, then the prompt."""
+    return [encoding.eot_token, *encoding.encode_ordinary(prompt)]
+
+
+def newer_half(context, block_size):
+    """What a row keeps of its context, a list or array of token ids, and reads again from position 0.
+
+    All of it up to block_size tokens. With one more, the context is full: its newest block_size // 2 tokens are kept.
+    """
+    return context if len(context) <= block_size else context[-max(1, block_size // 2) :]
+
+
+# -- the cache --------------------------------------------------------------------------------------------------------
+
+
+def new_kv_cache(model, rows):
+    """An empty cache for so many sequences: (n_layer, 2, rows, n_head, block_size, head size), in the model's type."""
+    config = model.config
+    shape = (config.n_layer, 2, rows, config.n_head, config.block_size, config.n_embd // config.n_head)
+    return model.lm_head.weight.new_zeros(shape)
+
+
+class PrefillCache(NamedTuple):
+    """A block's cache while `rows` (R,) of it are read from position 0: attention is causal within the new tokens."""
+
+    kv: torch.Tensor  # (2, B, n_head, S, head size)
+    rows: torch.Tensor
+
+    def update(self, new):
+        """new: keys and values (2, R, n_head, T, head size)."""
+        self.kv[:, self.rows, :, : new.size(3)] = new.to(self.kv.dtype)
+        return *new, None
+
+
+class DecodeCache(NamedTuple):
+    """A block's cache while each row gets one token, at a position that differs from row to row."""
+
+    kv: torch.Tensor  # (2, B, n_head, S, head size)
+    index: torch.Tensor  # (2, B, n_head, 1, head size): the position
+    mask: torch.Tensor  # (B, 1, 1, S): 0 for the positions up to it, -inf for those after it
+
+    def update(self, new):
+        """new: keys and values (2, B, n_head, 1, head size)."""
+        self.kv.scatter_(3, self.index, new.to(self.kv.dtype))
+        return *self.kv, self.mask
+
+
+def prefill(model, contexts, kv_cache, rows=None):
+    """Read contexts, lists of token ids, into `rows` of the cache; returns the logits after each of them (R, V).
+
+    Shorter contexts are padded on the right. The causal mask hides the padding, and decoded tokens overwrite it.
+    """
+    device, lengths = kv_cache.device, [len(context) for context in contexts]
+    rows = torch.tensor(range(len(contexts)) if rows is None else rows, device=device)
+    idx = torch.tensor([[*context] + [0] * (max(lengths) - len(context)) for context in contexts], device=device)
+    x = model.hidden_states(idx, kv_caches=[PrefillCache(kv, rows) for kv in kv_cache])
+    last = torch.tensor(lengths, device=device) - 1
+    return model.logits(x[torch.arange(len(contexts), device=device), last])
+
+
+def decode_one_token(model, token, position, kv_cache):
+    """Read one token per row, token (B,) at position (B,), into the cache; returns the logits after it (B, V)."""
+    seen = torch.arange(kv_cache.size(4), device=token.device) <= position[:, None, None, None]
+    # a float mask, added to the scores: each block would turn a boolean one into this again
+    mask = torch.zeros_like(seen, dtype=kv_cache.dtype).masked_fill(~seen, -math.inf)
+    index = position[:, None, None, None].expand(2, -1, kv_cache.size(3), -1, kv_cache.size(5))
+    caches = [DecodeCache(kv, index, mask) for kv in kv_cache]
+    return model.logits(model.hidden_states(token[:, None], position[:, None], caches)[:, 0])
+
+
+# -- sampling ---------------------------------------------------------------------------------------------------------
+
+
+def sample_token(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
+    """Sample one token per row of logits (B, V): (B,) ids.
+
+    temperature 0 takes the likeliest. top_k > 0 keeps the k likeliest tokens; top_p < 1 keeps the likeliest tokens
+    that together reach p (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751).
+    """
+    if temperature == 0:
+        return logits.argmax(dim=-1)
+    size, ids = logits.size(-1), None
+    if 0 < top_k < size or top_p < 1:
+        logits, ids = logits.topk(min(top_k or size, size), sorted=top_p < 1)
+    probs = (logits.float() / max(temperature, 1e-6)).softmax(dim=-1)  # a smaller temperature overflows
+    if top_p < 1:
+        probs[probs.cumsum(dim=-1) - probs >= top_p] = 0  # the likelier tokens reach p already
+    # the largest of p / Exponential(1) is token i with probability p_i: a sample without a wait for the device
+    choice = (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=-1)
+    return choice if ids is None else ids.gather(-1, choice[:, None])[:, 0]
+
+
+class Batch:
+    """Rows that a model continues side by side: the cache, the newest `token` (B,) of each row and its `position` (B,).
+
+    sampling: the arguments of `sample_token` after the logits. Neither method waits for the device.
+    """
+
+    def __init__(self, model, rows, **sampling):
+        self.model, self.sampling, self.size = model, sampling, model.config.block_size
+        self.kv_cache = new_kv_cache(model, rows)
+        self.token = torch.zeros(rows, dtype=torch.long, device=self.kv_cache.device)
+        self.position = torch.zeros_like(self.token)
+        self.replay = None
+
+    @torch.inference_mode()
+    def prefill(self, contexts):
+        """Read a context into each row and sample the token after it."""
+        self.token.copy_(sample_token(prefill(self.model, contexts, self.kv_cache), **self.sampling))
+        self.position.copy_(torch.tensor([len(context) for context in contexts]).clamp(max=self.size - 1))
+
+    @torch.inference_mode()
+    def decode(self):
+        """Read each row's token and sample the next one. Call `prefill` first: a GPU must be warm for the capture."""
+        if self.token.is_cuda and not self.replay:
+            self.replay = capture_cuda_graph(self.launch, self.sampling.get("generator"))
+        (self.replay or self.launch)()
+
+    def launch(self):
+        logits = decode_one_token(self.model, self.token, self.position, self.kv_cache)
+        self.token.copy_(sample_token(logits, **self.sampling))
+        # the clamp is for rows that have ended or filled the context: what they get is not used
+        self.position.add_(1).clamp_(max=self.size - 1)
+
+
+def stream(model, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, stop_token=None, generator=None):
+    """Continue several prompts at once; yield one list per step: each row's new token, None once the row has ended.
+
+    prompts: non-empty lists of token ids, of any lengths; the model sees the last block_size of them. temperature,
+    top_k, top_p: see `sample_token`. A row ends after `stop_token` (which is yielded) or `max_new_tokens`. generator: a
+    torch.Generator on the model's device, for a repeatable result.
+    """
+    size, was_training = model.config.block_size, model.training
+    contexts = [list(prompt)[-size:] for prompt in prompts]
+    active = [True] * len(contexts)
+    batch = Batch(model, len(contexts), temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
+    model.eval()
+    try:
+        for number in range(max_new_tokens):
+            if number == 0 or max(map(len, contexts)) > size:
+                contexts = [newer_half(context, size) for context in contexts]
+                batch.prefill(contexts)
+            else:
+                batch.decode()
+            new_tokens = [new if row else None for row, new in zip(active, batch.token.tolist(), strict=True)]
+            yield new_tokens
+            for row, new in enumerate(new_tokens):
+                if new is not None and new != stop_token:
+                    contexts[row].append(new)
+                elif active[row]:  # the row ends: its one token never fills the context
+                    active[row], contexts[row] = False, contexts[row][:1]
+            if not any(active):
+                return
+    finally:
+        model.train(was_training)
+
+
+def generate(model, prompts, max_new_tokens, **options):
+    """The new tokens of each prompt as a list, without the stop token. Arguments: see `stream`."""
+    stories = [[] for _ in prompts]
+    for new_tokens in stream(model, prompts, max_new_tokens, **options):
+        for story, token in zip(stories, new_tokens, strict=True):
+            if token is not None and token != options.get("stop_token"):
+                story.append(token)
+    return stories

@@ -1,0 +1,150 @@
+"""slm/models/generation.py: the cache changes nothing, a full context forgets its older half, samples are fair."""
+
+import math
+
+import pytest
+import torch
+from test_model import make_model
+
+from slm.models import generation
+from slm.models.generation import decode_one_token, generate, newer_half, prefill, sample_token, stream
+
+PROMPTS = [[1, 2, 3], [7], list(range(16)), list(range(40)), [5] * 15]
+
+
+def test_while_the_text_fits_tokens_are_those_of_the_plain_loop():
+    """With one more than block_size tokens in all: the last one is chosen from a full context."""
+    model = make_model()
+    stories = generate(model, PROMPTS, 50, temperature=0)
+    for prompt, story in zip(PROMPTS, stories, strict=True):
+        prompt = prompt[-16:]
+        (plain,) = model.generate(torch.tensor([prompt]), 50, temperature=0).tolist()
+        fits = 16 + 1 - len(prompt)
+        assert plain[len(prompt) :][:fits] == story[:fits]
+    # past it the plain loop slides by one token, and the cached context forgets its older half
+    assert any(plain != story for story in stories)
+
+
+def uncached(model, prompt, count):
+    """Greedy tokens, the whole context read again for each, by the rule for a full context."""
+    size = model.config.block_size
+    context, story = prompt[-size:], []
+    for _ in range(count):
+        if len(context) > size:
+            context = context[-max(1, size // 2) :]
+        story.append(model(torch.tensor([context]))[0][0, -1].argmax().item())
+        context.append(story[-1])
+    return story
+
+
+def test_cache_changes_nothing():
+    """Greedy tokens with the key-value cache, several prompts at once, also past block_size."""
+    model = make_model()
+    expected = [uncached(model, prompt, 50) for prompt in PROMPTS]
+    assert len({tuple(story) for story in expected}) == len(PROMPTS), "all stories are one: the test shows nothing"
+    assert generate(model, PROMPTS, 50, temperature=0) == expected
+    assert [generate(model, [prompt], 50, temperature=0)[0] for prompt in PROMPTS] == expected
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_the_smallest_contexts(size):
+    model = make_model(block_size=size)
+    prompts = [[1], [2, 3], [4, 5, 6]]
+    assert generate(model, prompts, 12, temperature=0) == [uncached(model, prompt, 12) for prompt in prompts]
+
+
+def test_what_a_full_context_keeps():
+    context = list(range(17))
+    assert newer_half(context[:16], 16) == context[:16]
+    assert newer_half(context, 16) == [9, 10, 11, 12, 13, 14, 15, 16]
+    assert newer_half([4, 5], 1) == [5]
+
+
+def test_a_row_that_ends_at_the_edge_of_the_context():
+    """The other row goes on, and the ended one reads no position past the last."""
+    model = make_model()
+    full, short = list(range(16)), [1, 2, 3]
+    (stop,) = generate(model, [full], 1, temperature=0)[0]
+    alone = generate(model, [short], 30, temperature=0, stop_token=stop)
+    assert generate(model, [full, short], 30, temperature=0, stop_token=stop) == [[], *alone] and len(alone[0]) > 3
+
+
+def test_prefill_and_decode():
+    """Contexts of several lengths, into some rows of a cache, then tokens one by one: the logits of a whole pass."""
+    model, idx = make_model(), torch.randint(100, (2, 16))
+    kv_cache = generation.new_kv_cache(model, 5)
+    assert kv_cache.shape == (3, 2, 5, 4, 16, 8)
+    expected, _ = model(idx, idx)
+    with torch.inference_mode():
+        logits = prefill(model, [idx[0, :4].tolist(), idx[1, :9].tolist()], kv_cache, rows=[3, 1])
+        torch.testing.assert_close(logits, torch.stack([expected[0, 3], expected[1, 8]]), atol=1e-4, rtol=1e-4)
+        for step in range(7):
+            token, position = torch.zeros(2, 5, dtype=torch.long)
+            position[3], position[1] = 4 + step, 9 + step
+            token[3], token[1] = idx[0, 4 + step], idx[1, 9 + step]
+            logits = decode_one_token(model, token, position, kv_cache)
+            torch.testing.assert_close(logits[3], expected[0, 4 + step], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(logits[1], expected[1, 9 + step], atol=1e-4, rtol=1e-4)
+
+
+def test_generation_stops():
+    model = make_model()
+    (free,) = generate(model, [[1, 2, 3]], 30, temperature=0)
+    stop = free[5]
+    expected = free[: free.index(stop)]
+    assert generate(model, [[1, 2, 3]], 30, temperature=0, stop_token=stop) == [expected]
+    steps = list(stream(model, [[1, 2, 3], [4]], 30, temperature=0, stop_token=stop))
+    assert [step[0] for step in steps][: len(expected) + 2] == [*expected, stop, None][: len(steps)]
+    assert model.training is False
+    model.train()
+    generate(model, [[1]], 2)
+    assert model.training, "the model is left in another mode"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}, {"top_p": 0.9}])
+def test_a_captured_graph_changes_nothing(monkeypatch, options):
+    model = make_model().cuda()
+
+    def stories():
+        return generate(model, [[1, 2, 3], [4]], 40, generator=torch.Generator("cuda").manual_seed(1), **options)
+
+    captured = stories()
+    assert captured == stories(), "a seed does not give the same story twice"
+    monkeypatch.setattr(generation, "capture_cuda_graph", lambda function, generator=None: function)
+    assert captured == stories()
+
+
+def test_a_seed_gives_the_same_story_twice():
+    model = make_model(spread=3.0)
+    stories = [generate(model, [[1]], 30, generator=torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert stories[0] == stories[1] != stories[2]
+
+
+def frequencies(logits, **options):
+    generator = torch.Generator().manual_seed(0)
+    tokens = sample_token(logits.expand(20_000, -1), generator=generator, **options)
+    return torch.bincount(tokens, minlength=logits.size(-1)) / 20_000
+
+
+def test_samples_follow_the_probabilities():
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 1.5]])
+    torch.testing.assert_close(frequencies(logits), logits[0].softmax(0), atol=0.015, rtol=0)
+    torch.testing.assert_close(frequencies(logits, temperature=0.5), (2 * logits[0]).softmax(0), atol=0.015, rtol=0)
+
+
+def test_the_coldest_samples_are_greedy():
+    logits = torch.tensor([[5.0, 9.0, 1.0]])
+    for temperature in (0, 1e-45, 1e-30, 1e-6):
+        assert sample_token(logits, temperature=temperature).item() == 1
+
+
+def test_top_k_and_top_p():
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0, 1.5]])
+    best_two = torch.tensor([-math.inf, -math.inf, 2.0, -math.inf, 1.5]).softmax(0)
+    torch.testing.assert_close(frequencies(logits, top_k=2), best_two, atol=0.015, rtol=0)
+    # 0.426 and 0.258 reach 0.6 together, and the third is not needed
+    torch.testing.assert_close(frequencies(logits, top_p=0.6), best_two, atol=0.015, rtol=0)
+    assert frequencies(logits, top_p=1e-9)[2] == 1
+    assert frequencies(logits, top_k=99).count_nonzero() == 5
+    assert sample_token(logits, temperature=0).tolist() == [2]
