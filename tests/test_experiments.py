@@ -95,7 +95,7 @@ def test_a_table_of_runs(here, monkeypatch):
         commands.append(command)
         return SimpleNamespace(returncode=call("train.py", *command[2:]).status)
 
-    monkeypatch.setattr(runs.subprocess, "run", run)
+    monkeypatch.setattr(runs, "subprocess", SimpleNamespace(run=run))
     options = " ".join(option for option in SMALL_RUN if not option.startswith("--max_iters"))
     (here / "two.txt").write_text(f"# rates\nrate 1e-3: {options} --max_iters=6\n\nbroken: {options} --max_iters=0\n")
     monkeypatch.setattr("sys.argv", ["runs.py", "two.txt"])

@@ -467,7 +467,7 @@ def assert_nothing_is_half_written(folder):
 
 
 def assert_it_is_prepared_again(empty, count):
-    prepared("--dataset", "f.jsonl")
+    prepared("--dataset", "f.jsonl", "--force")
     assert sum(split["stories"] for split in read_meta("data/f")["splits"].values()) == count
     assert [path.name for path in (empty / "data").iterdir()] == ["f"]
     assert not (empty / "data/f/.partial").exists()
