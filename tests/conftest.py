@@ -216,6 +216,14 @@ def assert_mistake(result, *words):
 
 
 @pytest.fixture(scope="session")
+def sample_stories():
+    """The 20,000 stories of `prepare.py --dataset sample`."""
+    from data.sample_stories import stories
+
+    return list(stories(20_000))
+
+
+@pytest.fixture(scope="session")
 def workshop(tmp_path_factory):
     """A folder with data/small (600 sample stories, vocabulary 512) and the run out/small; do not change them."""
     folder = tmp_path_factory.mktemp("workshop")
