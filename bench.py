@@ -49,6 +49,7 @@ from slm.training.train_state import TrainState
 from train import configure_optimizer, configure_scaler, make_stepper
 
 REPEATS = 5
+STARTS = 3  # of a process whose start is measured
 SECONDS = 2.0  # that one measurement takes, about
 TEXT_BYTES = 2**26  # of the corpus's stories that are prepared again
 STORY_TOKENS = 200
@@ -282,8 +283,8 @@ def bench_start(bench):
     checkpoint.save_checkpoint(run / "best.pt", contents)
     sample = [sys.executable, str(ROOT / "sample.py"), "--model", str(run), "--prompt", "Once"]
     import_torch = [sys.executable, "-c", "import torch; print('x')"]
-    torch_alone = statistics.median(seconds_until(b"x", import_torch, ROOT) for _ in range(3))
-    first_token = statistics.median(seconds_until(b"Once", sample, ROOT) for _ in range(3))
+    torch_alone = statistics.median(seconds_until(b"x", import_torch, ROOT) for _ in range(STARTS))
+    first_token = statistics.median(seconds_until(b"Once", sample, ROOT) for _ in range(STARTS))
     yield Figure("sample.py to its first token, s (plain: import torch)", first_token, torch_alone)
     options = {name: getattr(bench.config, name) for name, source in bench.set_by.items() if source != "default"}
     options |= {"max_iters": 1, "warmup_iters": 1, "lr_decay_iters": 0, "eval_iters": 1, "out_dir": run / "start"}

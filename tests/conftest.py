@@ -1,20 +1,52 @@
-"""What the tests share: a folder to work in, the scripts as a user runs them, and a small corpus and run to look at."""
+"""What the tests share: one machine, the scripts as a user runs them, and a small corpus and run to look at."""
 
 import contextlib
 import csv
 import io
 import json
+import locale
 import os
+import random
 import runpy
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+# -- one machine ------------------------------------------------------------------------------------------------------
+# Wherever they run, the tests see one processor thread, no bfloat16, no GPU, no network settings, UTC, UTF-8 and 80
+# columns, and so do the processes that they start. A test that wants something else asks for it.
+
+LEFT_OUT = ("GIT_", "HF_", "HUGGINGFACE_", "LC_", "MKL_", "OMP_", "PYTORCH_", "TIKTOKEN_", "TORCH", "WANDB_")
+LEFT_OUT += ("GROUP_RANK", "LOCAL_RANK", "LOCAL_WORLD", "MASTER_", "RANK", "ROLE_", "WORLD_SIZE")  # torchrun's
+for name in [name for name in os.environ if name.startswith(LEFT_OUT)]:
+    del os.environ[name]
+os.environ |= {
+    "OMP_NUM_THREADS": "1",  # sums round the same on any number of cores
+    "GOMP_SPINCOUNT": "0",  # idle threads would spin, and take the cores from other programs
+    "TOKENIZERS_PARALLELISM": "true",  # without a warning about processes that fork
+    "HF_HOME": tempfile.mkdtemp(prefix="tests-hf-"),  # no token and no cache of the user
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "MPLBACKEND": "Agg",
+    "NO_PROXY": "localhost,127.0.0.1",
+    "no_proxy": "localhost,127.0.0.1",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "COLUMNS": "80",
+    "LINES": "24",
+}
+os.umask(0o022)
+if hasattr(time, "tzset"):
+    time.tzset()
+with contextlib.suppress(locale.Error):  # Windows and macOS have no C.UTF-8
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")  # `open` asks for it each time
 
 ROOT = Path(__file__).resolve().parent.parent
 REAL_STORIES = ROOT.parent / "shared" / "tinystories"
@@ -30,13 +62,54 @@ SMALL_RUN = [
     "--log_interval=2",
     "--sample_prompt=",
     "--device=cpu",
+    "--dtype=float32",
 ]
-PATIENCE = 120  # seconds that a test waits for another process: two cores may be busy
+PATIENCE = 900  # seconds that a test waits for another process: only one that hangs takes as long
 SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
     if hasattr(signal, name)
 ]
+
+
+REAL_CUDA = {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_machine():
+    """A CPU without bfloat16, whatever is here."""
+    import torch
+
+    from slm import devices
+
+    REAL_CUDA.update({name: getattr(torch.cuda, name) for name in ("is_available", "device_count")})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: False)
+        patch.setattr(torch.cuda, "device_count", lambda: 0)
+        patch.setattr(torch.backends.mps, "is_available", lambda: False)
+        patch.setattr(devices, "cpu_has_bfloat16", lambda: False)
+        yield
+    shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def any_order(request):
+    """A test's random numbers do not depend on the tests before it. One marked `gpu` sees the GPU, or is skipped."""
+    import numpy as np
+    import torch
+
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    if request.node.get_closest_marker("gpu"):
+        with pytest.MonkeyPatch.context() as patch:
+            for name, function in REAL_CUDA.items():
+                patch.setattr(torch.cuda, name, function)
+            if not torch.cuda.is_available():
+                pytest.skip("needs a CUDA device")
+            yield
+    else:
+        yield
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------------
@@ -87,10 +160,10 @@ def no_process_outlives_its_test():
         process = STARTED.pop()
         process.terminate()  # torchrun ends what it started
         try:
-            process.communicate(timeout=10)
+            process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate(timeout=10)
+            process.communicate(timeout=PATIENCE)
 
 
 def torchrun_command(*arguments, processes=2):
@@ -99,19 +172,17 @@ def torchrun_command(*arguments, processes=2):
 
 
 def environment(**more):
-    """The environment of another process: as many threads as in this one, so that it rounds the same."""
-    import torch
-
-    return os.environ | {"PYTHONUNBUFFERED": "1", "OMP_NUM_THREADS": str(torch.get_num_threads())} | more
+    """The environment of another process: this one's, without a GPU."""
+    return os.environ | {"PYTHONUNBUFFERED": "1", "CUDA_VISIBLE_DEVICES": ""} | more
 
 
-def wait_until(condition, process=None, seconds=PATIENCE):
+def wait_until(condition, process=None, seconds=PATIENCE, pause=0.01):
     """Wait until `condition()` is true; fail where `process` ends before, or after so many seconds."""
     end = time.monotonic() + seconds
     while not condition():
         assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < end, f"waited {seconds} seconds for nothing"
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 class Output:
@@ -120,16 +191,20 @@ class Output:
     def __init__(self, descriptor):
         self.descriptor, self.text = descriptor, ""
 
-    def wait_for(self, text, seconds=PATIENCE):
-        """Read until `text`, which is then gone with all before it."""
+    def has(self, text, seconds):
+        """Whether `text` comes within so many seconds; it is then gone with all before it."""
         end = time.monotonic() + seconds
         while text not in self.text:
-            ready = select.select([self.descriptor], [], [], max(0, end - time.monotonic()))[0]
-            assert ready, f"{text!r} never came: {self.text[-500:]!r}"
+            if not select.select([self.descriptor], [], [], max(0, end - time.monotonic()))[0]:
+                return False
             more = os.read(self.descriptor, 1000)
             assert more, f"the output ended without {text!r}: {self.text[-500:]!r}"
             self.text += more.decode(errors="replace")
         self.text = self.text.split(text, 1)[1]
+        return True
+
+    def wait_for(self, text, seconds=PATIENCE):
+        assert self.has(text, seconds), f"{text!r} never came: {self.text[-500:]!r}"
 
 
 def assert_mistake(result, *words):
@@ -142,6 +217,14 @@ def assert_mistake(result, *words):
 
 
 # -- a corpus and a run -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sample_stories():
+    """The 20,000 stories of `prepare.py --dataset sample`."""
+    from data.sample_stories import stories
+
+    return list(stories(20_000))
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ def test_a_line_for_each_figure(here, monkeypatch, capsys):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes: here it is set back in the end
     monkeypatch.setattr(bench, "SECONDS", 0.01)
     monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(bench, "TEXT_BYTES", 2**14)
     monkeypatch.setattr(bench, "STORY_TOKENS", 5)
     monkeypatch.setattr("sys.argv", ["bench.py", "prepare", "loader", "train", "eval", "sample", "--json", *SMALL_RUN])
     bench.main()
@@ -30,6 +31,7 @@ def test_a_line_for_each_figure(here, monkeypatch, capsys):
 
 def test_starting_is_measured(here, monkeypatch, capsys):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes: here it is set back in the end
+    monkeypatch.setattr(bench, "STARTS", 1)
     monkeypatch.setattr("sys.argv", ["bench.py", "start", *SMALL_RUN])
     bench.main()
     table = capsys.readouterr().out

@@ -159,7 +159,7 @@ def test_a_model_can_be_wrapped_for_the_compiler():
 # -- on a GPU ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_captured_step_does_what_a_launched_one_does(here, dtype, optimizer):

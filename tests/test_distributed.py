@@ -33,11 +33,31 @@ from slm.training.setup import set_up
 SEVERAL = [2, *(pytest.param(processes, marks=pytest.mark.slow) for processes in (4, 8))]
 
 
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def start_each(here, script, *arguments, processes=2):
+    """The processes as torchrun starts them, without torchrun, which takes as long to start as they do."""
+    together = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    together |= {"LOCAL_WORLD_SIZE": str(processes), "PYTHONPATH": str(ROOT)}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+    return [start(script, *arguments, cwd=here, env=environment(**together, **rank)) for rank in ranks]
+
+
+def run_each(here, script, *arguments, processes=2):
+    """The standard output of all of them together."""
+    started = start_each(here, script, *arguments, processes=processes)
+    ended = [(process, *process.communicate(timeout=PATIENCE)) for process in started]
+    assert not any(process.returncode for process, *_ in ended), ended
+    return "".join(out for _, out, _ in ended)
+
+
 def torchrun(here, *arguments, processes=2, script=ROOT / "train.py", status=0):
     """(standard output, standard error) of a script under torchrun."""
     command = torchrun_command(script, *arguments, processes=processes)
-    environ = environment(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
-    process = start_command(command, cwd=here, env=environ)
+    process = start_command(command, cwd=here, env=environment(PYTHONPATH=str(ROOT)))
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, err
     return out, err
@@ -147,8 +167,7 @@ print("well done")
 @pytest.mark.parametrize("processes", SEVERAL)
 def test_sums_over_processes(tmp_path, processes):
     (tmp_path / "together.py").write_text(TOGETHER)
-    out, err = torchrun(tmp_path, processes, processes=processes, script="together.py")
-    assert out.count("well done") == processes, err
+    assert run_each(tmp_path, tmp_path / "together.py", processes, processes=processes).count("well done") == processes
 
 
 @pytest.mark.parametrize("processes", SEVERAL)
@@ -170,7 +189,7 @@ def test_two_processes_continue_what_one_began(here):
     with signal_in_step(7):
         assert call("train.py", *options, "--micro_batch_size=8", "--out_dir=out/halves").status
     assert load_checkpoint("out/halves/last.pt")["progress"]["counted"] == 1
-    torchrun(here, *options, "--micro_batch_size=2", "--out_dir=out/halves", "--init_from=resume")
+    run_each(here, "train.py", *options, "--micro_batch_size=2", "--out_dir=out/halves", "--init_from=resume")
     assert_same_losses("out/whole", "out/halves")
 
 
@@ -247,14 +266,7 @@ def test_processes_that_do_not_divide_a_batch(here):
 @pytest.mark.parametrize("victim", [5, 0], ids=["one", "the main one"])
 def test_each_process_says_that_it_lost_another(here, victim):
     """Eight without torchrun, which would end the others before they notice: each ends, with a sentence."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-    together = {"WORLD_SIZE": "8", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    options = [*SMALL_RUN, "--max_iters=5000", "--eval_iters=1"]
-    processes = [
-        start("train.py", *options, cwd=here, env=environment(RANK=str(rank), LOCAL_RANK=str(rank), **together))
-        for rank in range(8)
-    ]
+    processes = start_each(here, "train.py", *SMALL_RUN, "--max_iters=5000", "--eval_iters=1", processes=8)
     wait_until((here / "out/small/last.pt").exists, processes[0])
     os.kill(processes[victim].pid, signal.SIGKILL)
     for rank, process in enumerate(processes):

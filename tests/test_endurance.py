@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from conftest import (
@@ -40,10 +39,8 @@ def resident_bytes():
 def test_memory_stays_flat(tmp_path):
     """Resident memory after 2,000 batches is that after 200, on a corpus of 1 GB of which 4 % is touched."""
     path = tmp_path / "t.bin"
-    part = np.random.default_rng(0).integers(0, 50257, 2**23, np.uint16).tobytes()
     with open(path, "wb") as file:
-        for _ in range(64):
-            file.write(part)
+        file.truncate(2**30)  # zeros, which take memory when they are read and no time to write
     config, _ = small_config("--block_size=128", "--batch_size=64")
     batches = TrainBatches(path, config, torch.device("cpu"))
     resident = []
@@ -95,20 +92,19 @@ def start_several(here, *options, processes, out_dir="out/small"):
 
 
 def start_and_lose_one(here, *options, processes):
-    """Several processes, of which the second is killed once there is a last.pt: (torchrun's process, when)."""
+    """torchrun's process, whose second process is killed once there is a last.pt."""
     process = start_several(here, *options, processes=processes)
     wait_until((here / "out/small/last.pt").exists, process)
     os.kill(children(process.pid)[1], signal.SIGKILL)
-    return process, time.monotonic()
+    return process
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 8])
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
 def test_a_process_that_dies_ends_the_others(here, processes):
-    process, lost = start_and_lose_one(here, processes=processes)
-    _, err = process.communicate(timeout=120)
-    assert time.monotonic() - lost < 60
+    process = start_and_lose_one(here, processes=processes)
+    _, err = process.communicate(timeout=PATIENCE)  # half an hour is torch's own limit
     assert process.returncode != 0
     assert "lost another one" in err or "Signal 9" in err
     load_checkpoint(here / "out/small/last.pt")
@@ -122,7 +118,7 @@ def test_torchrun_restarts_before_the_run_begins(here):
     process = start_several(here, "--max-restarts=1", processes=2)
     wait_until(lambda: len(children(process.pid)) == 2, process)
     os.kill(children(process.pid)[1], signal.SIGKILL)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "moved    the earlier run" in out and "resume   " not in out
     assert load_checkpoint("out/small/last.pt")["step"] == 400
@@ -134,13 +130,13 @@ def test_torchrun_restarts_before_the_run_begins(here):
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in Linux's /proc")
 def test_torchrun_restarts_and_the_run_continues(here, processes):
     """The killed processes hold no lock: the restarted ones have the folder. They end as an undisturbed run does."""
-    process, _ = start_and_lose_one(here, "--max-restarts=1", processes=processes)
-    out, err = process.communicate(timeout=300)
+    process = start_and_lose_one(here, "--max-restarts=1", processes=processes)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert "resume   out/small after step" in out
     assert [int(row["step"]) for row in log_of("out/small")] == list(range(1, 401))
     assert not (here / "out/small.1").exists()
     undisturbed = start_several(here, processes=processes, out_dir="out/whole")
-    _, err = undisturbed.communicate(timeout=300)
+    _, err = undisturbed.communicate(timeout=PATIENCE)
     assert undisturbed.returncode == 0, err
     assert without_clock(log_of("out/small")) == without_clock(log_of("out/whole"))

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, environment, start_command
+from conftest import PATIENCE, ROOT, environment, start_command
 
 from slm.errors import run_script
 
@@ -65,7 +65,7 @@ def test_a_command_with_a_broken_stream(tmp_path, stream):
     (tmp_path / "stories.txt").write_text("\n\n".join(f"Story {number} of a cat." for number in range(40)))
     command = f"set -o pipefail; {sys.executable} {ROOT}/prepare.py --dataset stories.txt {STREAMS[stream]}"
     process = start_command(["bash", "-c", command], cwd=tmp_path)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and not err, err
     assert (tmp_path / "data/stories/meta.json").exists()
 
@@ -82,5 +82,5 @@ def test_ctrl_c_while_packages_are_imported(tmp_path):
     assert process.stdout.readline() == "importing\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert err == "stopped\n" and process.returncode in (-signal.SIGINT, 130)

@@ -2,6 +2,8 @@
 
 import csv
 import random
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,6 +87,14 @@ def test_report_mistakes(here, workshop):
 def test_a_table_of_runs(here, monkeypatch):
     monkeypatch.setattr(runs, "TABLE", here / "runs.csv")
     monkeypatch.setattr(runs, "PLOT", here / "runs.png")
+    commands = []
+
+    def run(command):
+        """In this process, in place of another one."""
+        commands.append(command)
+        return SimpleNamespace(returncode=call("train.py", *command[2:]).status)
+
+    monkeypatch.setattr(runs, "subprocess", SimpleNamespace(run=run))
     options = " ".join(option for option in SMALL_RUN if not option.startswith("--max_iters"))
     (here / "two.txt").write_text(f"# rates\nrate 1e-3: {options} --max_iters=6\n\nbroken: {options} --max_iters=0\n")
     monkeypatch.setattr("sys.argv", ["runs.py", "two.txt"])
@@ -94,6 +104,7 @@ def test_a_table_of_runs(here, monkeypatch):
     assert int(row["tokens"]) == 6 * 8 * 32 and row["seed"] == "1337" and "--max_iters=6" in row["options"]
     assert (here / "runs.png").read_bytes().startswith(b"\x89PNG")
     assert not (here / "out").exists()
+    assert [command[:2] for command in commands] == 2 * [[sys.executable, str(ROOT / "train.py")]]
 
 
 def test_recipes_say_how_the_table_was_made(monkeypatch):

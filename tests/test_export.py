@@ -4,7 +4,6 @@ import json
 import os
 import random
 import shutil
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 import yaml
-from conftest import ROOT, assert_mistake, call, environment
+from conftest import PATIENCE, ROOT, assert_mistake, call, environment, start_command
 from safetensors.torch import load_file
 from test_checkpoint import contents_of, lively_model, save_run, small_encoding
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -359,11 +358,14 @@ def test_a_torchvision_that_does_not_fit_torch(folder):
     for name in ("torchvision", "transformers"):
         (folder / name).mkdir()
         (folder / name / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
-    environ = environment(PYTHONPATH=str(folder), PYTHONNOUSERSITE="1")
+    environ = environment(PYTHONPATH=f"{folder}{os.pathsep}{ROOT}", PYTHONNOUSERSITE="1")
+    code = "import runpy, sys\n"
     for command in (["export.py", "run", "made"], ["sample.py", "--model=made", "--max_new_tokens=3"]):
-        command = [sys.executable, str(ROOT / command[0]), *command[1:]]
-        result = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=120)
-        assert result.returncode == 0, result.stderr
+        command[0] = str(ROOT / command[0])
+        code += f"sys.argv = {command!r}; runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    process = start_command([sys.executable, "-c", code], cwd=folder, env=environ)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0 and (folder / "made/config.json").exists(), err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file-size limits are Unix's")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import Output, start_command
+from conftest import PATIENCE, Output, start_command
 
 from slm import files
 from slm.errors import UserError, did_you_mean, first_line, run_script
@@ -113,7 +113,7 @@ def test_a_killed_process_leaves_no_lock(tmp_path):
     with pytest.raises(UserError, match="busy"):
         lock_folder(tmp_path, "busy")
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
     lock_folder(tmp_path, "busy").close()
 
 

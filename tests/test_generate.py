@@ -7,13 +7,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SMALL_RUN, assert_mistake, call, environment, start_command, wait_until
+from conftest import PATIENCE, ROOT, SMALL_RUN, assert_mistake, call, environment, start_command, wait_until
 
 from experiments import generate
 from model import GPT, GPTConfig
 from slm.errors import UserError
 from slm.models import generation
+from slm.models.checkpoint import load_checkpoint, save_checkpoint
 from slm.text.corpus import Corpus
+from slm.text.tokenizer import from_text
 
 
 def small_model(**shape):
@@ -89,14 +91,24 @@ def test_stories_are_neither_cut_nor_chosen_by_their_length(tmp_path):
     assert 0 < len(validation) < 12_000 / 20 and validation[-1] == 9
 
 
-def test_a_corpus_of_a_run_is_trained_on(here, workshop):
-    teacher = str(workshop.path / "out/small")
+@pytest.fixture
+def teacher(workshop, tmp_path):
+    """The workshop's run, which now ends a story after some ten tokens."""
+    saved = load_checkpoint(workshop.path / "out/small/best.pt")
+    end_of_text = saved["model"]["lm_head.weight"][from_text(saved["tokenizer"]).eot_token]
+    saved["model"]["transformer.ln_f.bias"] += 4 * end_of_text / end_of_text.square().sum()
+    (tmp_path / "teacher").mkdir()
+    save_checkpoint(tmp_path / "teacher/best.pt", saved)
+    return str(tmp_path / "teacher")
+
+
+def test_a_corpus_of_a_run_is_trained_on(here, teacher):
     options = ["--model", teacher, "--name", "new", "--slots", 3, "--device", "cpu"]
-    result = call("experiments/generate.py", *options, "--tokens", 3000)
+    result = call("experiments/generate.py", *options, "--tokens", 600)
     assert result.status == 0, result.err
     corpus = Corpus("data/new")
     counts = corpus.meta["splits"]["train"]
-    assert counts["tokens"] >= 3000 and f"{counts['tokens']:,} tokens" in result.out
+    assert counts["tokens"] >= 600 and f"{counts['tokens']:,} tokens" in result.out
     assert len(list(corpus.stories("train"))) == counts["stories"] > 0
     assert corpus.meta["teacher"]["val_loss"] > 0 and teacher in corpus.meta["source"]
     assert sorted(path.name for path in (here / "data/new").iterdir()) == [
@@ -107,15 +119,15 @@ def test_a_corpus_of_a_run_is_trained_on(here, workshop):
     assert_mistake(call("experiments/generate.py", *options), "data/new has a tokenizer.tiktoken already")
 
 
-def test_a_run_that_was_killed_goes_on(here, workshop):
+def test_a_run_that_was_killed_goes_on(here, workshop, teacher):
     """Its whole stories stay, half a story goes, and the new ones are not the old ones again."""
-    options = ["--model", workshop.path / "out/small", "--name", "new", "--slots", 3, "--device", "cpu"]
+    options = ["--model", teacher, "--name", "new", "--slots", 3, "--device", "cpu"]
     command = [sys.executable, "-m", "experiments.generate", *map(str, options)]
     process = start_command(command, cwd=here, env=environment(PYTHONPATH=str(ROOT)))
     path = here / "data/new/.generated/train.bin"
     wait_until(lambda: path.exists() and path.stat().st_size > 1000, process)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(PATIENCE)
     end_of_text = Corpus(workshop.path / "data/small").meta["end_of_text"]
     with open(path, "ab") as file:
         np.array([1, 2, 3], np.uint16).tofile(file)
@@ -144,9 +156,9 @@ def test_another_corpus_is_left_alone(here, workshop, name):
     assert not (here / "data/theirs/.generated").exists()
 
 
-def test_a_command_that_generated_nothing_is_no_obstacle(here, workshop, monkeypatch):
+def test_a_command_that_generated_nothing_is_no_obstacle(here, teacher, monkeypatch):
     """Memory is short, and the same command is given with fewer slots and another seed."""
-    command = ["experiments/generate.py", "--model", workshop.path / "out/small", "--name", "new", "--tokens", 100]
+    command = ["experiments/generate.py", "--model", teacher, "--name", "new", "--tokens", 100]
 
     def allocate(model, rows):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes.")
@@ -165,13 +177,16 @@ def test_a_teacher_that_never_ends_a_story(tmp_path, monkeypatch):
         generate.generate(coins, paths_in(tmp_path), 1000)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_captured_steps_are_launched_ones(monkeypatch):
-    model = small_model().cuda()
-    captured = next(generate.ContinuousBatch(model, 5, 3, temperature=0).run())
-    monkeypatch.setattr(generation, "capture_cuda_graph", lambda function, generator=None: function)
-    launched = next(generate.ContinuousBatch(model, 5, 3, temperature=0).run())
-    assert (captured == launched).mean() > 0.9  # a tie may go either way
+@pytest.mark.gpu
+def test_captured_steps_are_launched_ones(likeliest):
+    model = GPT(GPTConfig(vocab_size=64, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.0, init_std=0.3))
+    model = model.cuda().eval()
+    captured, launched = (generate.ContinuousBatch(model, 5, 3, torch.Generator("cuda")) for _ in range(2))
+    expected = []
+    for _ in range(generate.STEPS):
+        launched.step()
+        expected.append(launched.new.clone())
+    assert (next(captured.run()) == torch.stack(expected, 1).cpu().numpy()).mean() > 0.9  # a tie may go either way
 
 
 BAD = ["--tokens=0", "--tokens=inf", "--slots=1", "--seed=-1", "--name=../x", "--name=a/b", "--name="]

@@ -101,7 +101,7 @@ def test_generation_stops():
     assert model.training, "the model is left in another mode"
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}, {"top_p": 0.9}])
 def test_a_captured_graph_changes_nothing(monkeypatch, options):
     model = make_model().cuda()

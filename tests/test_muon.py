@@ -12,7 +12,6 @@ from slm.training.distributed import ProcessGroup
 from slm.training.muon import Muon, orthogonalize
 
 CPU = torch.device("cpu")
-RANDOM = torch.Generator().manual_seed(0)
 
 
 def small_model():
@@ -30,7 +29,7 @@ def configure(model):
 def test_orthogonal(shape, scale):
     """The singular vectors stay, the singular values come near 1, whatever the size of the gradient."""
     rank = min(shape[1:])
-    u, _, vh = torch.linalg.svd(torch.randn(shape, generator=RANDOM), full_matrices=False)
+    u, _, vh = torch.linalg.svd(torch.randn(shape), full_matrices=False)
     values = torch.linspace(0.1, 1, rank) * scale
     turned = u.mT @ orthogonalize(u * values @ vh, torch.float32) @ vh.mT
     near_one = turned.diagonal(dim1=1, dim2=2)
@@ -65,7 +64,7 @@ def test_steps_are_those_of_pytorchs_muon():
     before = [p.detach().clone() for p in ours.parameters()]
     for _ in range(6):
         for one, other in zip(ours.parameters(), plain.parameters(), strict=True):
-            one.grad, other.grad = 2 * [torch.randn(one.shape, generator=RANDOM)]
+            one.grad, other.grad = 2 * [torch.randn(one.shape)]
         for whole, number, piece in pieces:
             piece.grad = whole.grad[number * len(piece) : (number + 1) * len(piece)]
         for optimizer in (muon_and_adamw, *optimizers):
@@ -156,7 +155,7 @@ def test_a_run_of_another_optimizer_is_refused(here):
 
 def test_five_steps_in_a_type_of_sixteen_bits():
     """A T4 has no bfloat16, so float16 is used there: neither overflows, and both are near float32."""
-    matrix = torch.randn(1, 384, 1536, generator=RANDOM)
+    matrix = torch.randn(1, 192, 768)
     exact = orthogonalize(matrix, torch.float32)
     for dtype in (torch.bfloat16, torch.float16):
         assert (orthogonalize(matrix, dtype) - exact).norm() < 0.03 * exact.norm(), dtype

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import PATIENCE, ROOT
 
 from slm.errors import UserError
 from slm.text.prepared_folder import PREPARED_FILES, partial_folder, replace_files
@@ -93,20 +93,20 @@ def test_one_process_at_a_time(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from slm.text.prepared_folder import partial_folder\n"
         "with partial_folder(Path('x')) as partial:\n"
-        "    (partial / 'train.bin').write_text('half'); print('here', flush=True); time.sleep(60)"
+        "    (partial / 'train.bin').write_text('half'); print('here', flush=True); time.sleep(3600)"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code]
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     try:
-        assert process.stdout.readline() == "here\n"  # the process ends after a minute, and with it this wait
+        assert process.stdout.readline() == "here\n"
         with pytest.raises(UserError, match=r"another prepare\.py is writing"), partial_folder(tmp_path / "x"):
             pass
         assert (tmp_path / "x/.partial/train.bin").read_text() == "half"
         process.send_signal(signal.SIGKILL)
-        process.wait(timeout=30)
+        process.wait(timeout=PATIENCE)
         with partial_folder(tmp_path / "x") as partial:
             assert not list(partial.iterdir())
     finally:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=PATIENCE)

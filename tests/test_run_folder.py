@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALL_RUN, assert_mistake, call, log_of, start, wait_until
+from conftest import PATIENCE, SMALL_RUN, assert_mistake, call, log_of, start, wait_until
 
 from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
@@ -71,7 +71,7 @@ def test_the_folder_of_a_run_that_trains_and_of_one_that_was_killed(here):
     lines_before = len(read_log(out / "log.csv"))
     wait_until(lambda: len(read_log(out / "log.csv")) > lines_before, process)
     process.send_signal(signal.SIGKILL)
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
     steps = torch.load(out / "last.pt", weights_only=True)["step"] + 2
     result = call("train.py", *SMALL_RUN, "--init_from=resume", f"--max_iters={steps}", "--lr_decay_iters=12")
     assert result.status == 0, result.err

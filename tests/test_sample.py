@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
@@ -167,7 +166,11 @@ def test_an_interrupt_stops_the_story_and_not_the_program(at_run, endless):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
 def test_keys_on_a_terminal(at_run, endless):
-    """Ctrl-C stops the story, and at the prompt asks again; the arrow brings the last prompt back; Ctrl-D leaves."""
+    """Ctrl-C stops the story, and at the prompt asks again; the arrow brings the last prompt back; Ctrl-D leaves.
+
+    A signal before readline waits for a key again counts only with the next one: the last keys are pressed until they
+    do something.
+    """
     import pty
 
     child, terminal = pty.fork()
@@ -175,7 +178,8 @@ def test_keys_on_a_terminal(at_run, endless):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         command = [sys.executable, str(ROOT / "sample.py"), *map(str, endless)]
         os.execve(sys.executable, command, environment(TERM="dumb"))
-    wait_for = Output(terminal).wait_for
+    output = Output(terminal)
+    wait_for = output.wait_for
     status = None
 
     def has_ended():
@@ -192,11 +196,8 @@ def test_keys_on_a_terminal(at_run, endless):
         wait_for("> ")
         os.write(terminal, b"Lil")
         wait_for("Lil")
-        time.sleep(0.2)  # a signal before readline waits for a key again counts only with the next one
-        os.write(terminal, b"\x03")
-        wait_for("> ")
-        os.write(terminal, b"\x04")
-        wait_until(has_ended)
+        wait_until(lambda: os.write(terminal, b"\x03") and output.has("> ", seconds=10))
+        wait_until(lambda: os.write(terminal, b"\x04") and has_ended(), pause=0.2)
         assert os.waitstatus_to_exitcode(status) == 0
     except BaseException:
         os.kill(child, signal.SIGKILL)

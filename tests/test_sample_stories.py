@@ -17,8 +17,8 @@ NAMES = BOYS | GIRLS
 
 
 @pytest.fixture(scope="module")
-def corpus() -> list[str]:
-    return list(stories(COUNT))
+def corpus(sample_stories) -> list[str]:
+    return sample_stories
 
 
 @pytest.fixture(scope="module")

@@ -120,8 +120,7 @@ def test_mistakes(folder):
     assert_mistake(call("experiments/scaling.py", "tinny.py", "--device=cpu"), "tinny.py", "config/tinystories_8k.py")
     (folder / "other.py").write_text("dataset = 'none'\n")
     assert_mistake(call("experiments/scaling.py", "other.py", "--device=cpu"), "data/none", "prepare.py")
-    if not torch.cuda.is_available():
-        assert_mistake(scaling_call("--device=cuda", "--processes=2"), "this machine has 0 CUDA devices")
+    assert_mistake(scaling_call("--device=cuda", "--processes=2"), "this machine has 0 CUDA devices")
 
 
 def test_no_rows_no_picture(folder, monkeypatch):

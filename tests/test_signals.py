@@ -6,7 +6,17 @@ import subprocess
 import sys
 
 import pytest
-from conftest import SIGNALS, SMALL_RUN, call, read_log_steps, signal_in_step, start, start_command, wait_until
+from conftest import (
+    PATIENCE,
+    SIGNALS,
+    SMALL_RUN,
+    call,
+    read_log_steps,
+    signal_in_step,
+    start,
+    start_command,
+    wait_until,
+)
 
 from slm.files import ROOT
 from slm.models.checkpoint import load_checkpoint
@@ -72,7 +82,7 @@ def test_a_second_signal_ends_at_once():
         "os.kill(os.getpid(), signal.SIGINT); print('still there')"
     )
     process = start_command([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.DEVNULL)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGINT and out == f"{int(signal.SIGTERM)}\n"
 
 
@@ -90,7 +100,7 @@ def test_another_process_is_stopped(here):
     process = start("train.py", *SMALL_RUN, "--max_iters=100000", "--log_interval=1", cwd=here)
     wait_until(lambda: len(read_log_steps("out/small")) > 5, process)
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + signal.SIGTERM, err
     assert "--init_from=resume" in out and "Traceback" not in err
     saved = load_checkpoint("out/small/last.pt")
