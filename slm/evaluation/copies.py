@@ -1,41 +1,11 @@
-"""Does it tell stories? Figures of a model's stories, beside those of the real ones it learned from.
-
-    python -m experiments.report                                   the newest run under out/
-    python -m experiments.report --out_dir out/tinystories --num_samples 500
-
-The model continues the openings of real stories of the validation split, up to the first name in them (a word with a
-capital inside a sentence), to the end. The real stories are the other column:
-
-    end by themselves     share of stories that reach end-of-text within --max_new_tokens
-    tokens                their median length
-    distinct 4-grams      share of different ones among all 4-grams of words: low where stories repeat themselves
-    copied 13-grams       share of 13-grams of tokens that the train split contains, without the given opening
-    longest copy          tokens of the longest run that the train split contains, 0 where it is below 13
-    the name comes back   share of stories that mention the name in the opening again
-
-A model that copied its corpus would have 100 % of copied 13-grams.
-"""
-
-import re
-import statistics
-from pathlib import Path
+"""What a text copies from the training text: n-grams of tokens that both have, found by their hashes."""
 
 import numpy as np
-import torch
-
-from slm import devices
-from slm.errors import UserError, run_script
-from slm.models import checkpoint
-from slm.options import OptionParser, add_sampling_options, sampling_arguments
-from slm.text import tokenizer
-from slm.text.corpus import Corpus
 
 COPY = 13  # tokens of a run that counts as copied
 CHUNK = 2**18  # tokens of the train split in one look-up: they stay in a CPU's cache
 FIRST_BITS = 24  # of a hash, for the first look
 TOKEN_FACTOR, PLACE_FACTOR = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD1342543DE82EF95)
-BATCH = 64  # stories generated at once
-NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 
 
 def hashes(ids, n):
@@ -91,80 +61,8 @@ def longest_copy(stories, tokens, places, grams, n):
         grams = longer(grams, tokens[places + n - 1])
 
 
-def opening(text):
-    """(the story up to its first name and with it, the name), or None where no name is in its first 200 letters."""
-    name = NAME.search(text)
-    return (text[: name.end()], name.group()) if name and name.start() < 200 else None
-
-
-def figures(openings, endings, stories, tokens, places, grams):
-    """The rows of the report.
-
-    openings: (text, name). endings: the text after it and whether it ended by itself. stories: its ids, an array each.
-    tokens: the train split; places, grams: of find_copies.
-    """
-    texts = [ending for ending, _ in endings]
-    fours = [tuple(words[i : i + 4]) for words in (text.split() for text in texts) for i in range(len(words) - 3)]
-    copied = np.isin(np.concatenate([hashes(story, COPY) for story in stories]), grams)
-    back = [bool(re.search(rf"\b{name}\b", text)) for (_, name), text in zip(openings, texts, strict=True)]
-    return {
-        "end by themselves": f"{statistics.mean(ended for _, ended in endings):.0%}",
-        "tokens": f"{statistics.median(map(len, stories)):.0f}",
-        "distinct 4-grams": f"{len(set(fours)) / max(1, len(fours)):.1%}",
-        "copied 13-grams": f"{copied.mean() if len(copied) else 0:.1%}",
-        "longest copy": f"{longest_copy(stories, tokens, places, grams, COPY)}",
-        "the name comes back": f"{statistics.mean(back):.0%}",
-    }
-
-
-def main():
-    parser = OptionParser(__doc__)
-    parser.option("--out_dir", None, "the run, or a checkpoint file (default: the newest run under out/)")
-    parser.option("--dataset", None, "the prepared corpus, a folder under data/ (default: the run's own)")
-    add_sampling_options(parser, num_samples=200, seed=1337)
-    parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
-    options = parser.parse()
-    sampling = sampling_arguments(options)
-
-    path = checkpoint.find_checkpoint(options.out_dir or checkpoint.newest_run())
-    loaded = checkpoint.load_checkpoint(path)
-    corpus = Corpus(Path("data") / (options.dataset or loaded["config"].get("dataset", "")))
-    encoding = tokenizer.from_text(loaded["tokenizer"])
-    if tokenizer.sha256(loaded["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
-        raise UserError(f"{path} was trained on another vocabulary than that of {corpus.folder}: give --dataset")
-    device = devices.pick_device(options.device)
-    model = checkpoint.build_model(loaded).to(device, devices.pick_dtype("auto", device))
-
-    real = list(corpus.stories("validation"))
-    texts = (encoding.decode(real[i].tolist()) for i in np.random.default_rng(options.seed).permutation(len(real)))
-    chosen = [(text, found) for text in texts if (found := opening(text))][: options.num_samples]
-    if not chosen:
-        raise UserError(f"no story of {corpus.path('validation')} opens with a name")
-    openings = [found for _, found in chosen]
-
-    generator = torch.Generator(device).manual_seed(options.seed)
-    generated = []
-    for first in range(0, len(openings), BATCH):
-        prompts = [[encoding.eot_token, *encoding.encode_ordinary(text)] for text, _ in openings[first : first + BATCH]]
-        generated += model.generate(
-            prompts, options.max_new_tokens, stop_token=encoding.eot_token, generator=generator, **sampling
-        )
-    endings = [(encoding.decode(story), len(story) < options.max_new_tokens) for story in generated]
-    real_endings = [(text[len(start) :], True) for text, (start, _) in chosen]
-
-    generated = [np.array(story, np.int64) for story in generated]
-    real = [np.array(encoding.encode_ordinary(ending), np.int64) for ending, _ in real_endings]
-    tokens = np.memmap(corpus.path("train"), np.uint16, "r")
-    found = find_copies([*generated, *real], tokens, COPY)
-    rows = figures(openings, endings, generated, tokens, *found)
-    real_rows = figures(openings, real_endings, real, tokens, *found)
-    if "val_loss" in loaded:
-        print(f"{path}: {loaded['val_loss']:.4f} nats a token, {loaded['val_bpb']:.4f} bits per byte, ", end="")
-    print(f"{len(generated)} stories from {corpus.folder}, temperature {options.temperature}\n")
-    print(f"{'':22}{'the model':>12}{'real stories':>14}")
-    for name in rows:
-        print(f"{name:22}{rows[name]:>12}{real_rows[name]:>14}")
-
-
-if __name__ == "__main__":
-    run_script(main)
+def known_texts(texts, encoding, tokens):
+    """Whether `tokens`, of the training text, have the last COPY tokens of each text: (len(texts),) bool."""
+    ends = [np.array(encoding.encode_ordinary(text)[-COPY:], np.int64) for text in texts]
+    _, grams = find_copies(ends, tokens, COPY)
+    return np.array([np.isin(hashes(end, COPY), grams).any() for end in ends])

@@ -33,7 +33,14 @@ class ModelScorer:
         totals = np.zeros(len(texts))
         model.eval()
         try:
-            with tqdm(total=sum(map(len, texts)), unit=" tokens", unit_scale=True, disable=not self.progress) as bar:
+            with tqdm(
+                total=sum(map(len, texts)),
+                desc="sense",
+                unit=" tokens",
+                unit_scale=True,
+                leave=False,
+                disable=None if self.progress else True,
+            ) as bar:
                 while order:
                     longest = max(1, len(texts[order[-1]]))
                     count = max(1, budget // longest)

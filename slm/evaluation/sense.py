@@ -54,8 +54,7 @@ def make_questions(encoding, texts, block_size, seed=SEED, pairs=PAIRS, items=IT
     """The Questions for a context of `block_size` tokens from the texts of stories and from the templates.
 
     The seed, the texts and the context decide which. Story pairs: at most `pairs` a name, templates: `items` a name, in
-    English alone. known: a function from token-id arrays to whether the training text has each; such templates are
-    left out, and counted in `cut`.
+    English alone. known: a function from texts to whether the training text has each; such templates are left out.
     """
     places, ids = {}, []
 
@@ -77,15 +76,13 @@ def make_questions(encoding, texts, block_size, seed=SEED, pairs=PAIRS, items=IT
     cut, templates = {name: sum(not pair.whole for pair in kind) for name, kind in found.items()}, {}
     if not is_english:
         return Questions(ids, stories, {}, reasons | dict.fromkeys(ABILITIES, "the stories are not in English"), cut)
-    for name, drawn in make_items(seed, items).items():
-        rows = [item.texts() for item in drawn]
-        rows = [row for row in rows if max(len(encode(text)) for text in row) <= block_size]
-        if known and rows:
-            right = known([encode(text) for row in rows for text in row[:2]])
-            rows = [row for i, row in enumerate(rows) if not right[2 * i] and not right[2 * i + 1]]
-        cut[name] = len(drawn) - len(rows)
-        if rows:
-            templates[name] = np.array([[place(text) for text in row] for row in rows])
+    rows = [(name, item.texts()) for name, drawn in make_items(seed, items).items() for item in drawn]
+    rows = [(name, row) for name, row in rows if max(len(encode(text)) for text in row) <= block_size]
+    is_known = np.reshape(known([text for _, row in rows for text in row]), (-1, 4)).any(axis=1) if known else []
+    for name in ABILITIES:
+        kept = [row for i, (ability, row) in enumerate(rows) if ability == name and not (known and is_known[i])]
+        if kept:
+            templates[name] = np.array([[place(text) for text in row] for row in kept])
         else:
             reasons[name] = f"none is new and fits a context of {block_size} tokens"
     return Questions(ids, stories, templates, reasons, cut)

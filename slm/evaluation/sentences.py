@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-# What ends a sentence before a space: Latin and its kin, Greek, Arabic and Urdu, Hindi, Ethiopic, Armenian, Burmese, Khmer
+# What ends a sentence before a space: in Latin, Greek, Arabic, Devanagari, Ethiopic, Armenian, Burmese, Khmer scripts
 END = "[.!?…\u037e؟۔।॥።։။។]+"
 CLOSING = "[\"'”’»)\\]」』）〉》]"
 # Chinese and Japanese have no space there; after a quote the sentence that holds it goes on

@@ -60,7 +60,7 @@ def replace(text, start, old, new):
     return text[:start] + new + text[start + len(old) :]
 
 
-# -- a change each: (story, random, stories) -> the changed text, or None where the story offers none --------------------
+# -- a change each: (story, random, stories) -> the changed text, or None where the story offers none ------------------
 
 
 def swap_order(story, random, stories):
@@ -79,15 +79,14 @@ def swap_order(story, random, stories):
 
 
 def shuffle_middle(story, random, stories):
-    middle = story.sentences[1:-1]
-    if len(story.sentences) < MIDDLE + 1 or len(set(middle)) < len(middle):
+    """Each sentence keeps the space in front of it, so the tokens stay the same, in another order."""
+    middle = list(map("".join, zip(story.separators, story.sentences[1:], strict=True)))[:-1]
+    if len(middle) < MIDDLE - 1 or len(set(middle)) < len(middle):
         return None
     order = random.permutation(len(middle))
     if (order == np.arange(len(middle))).all():
         order = order[::-1]
-    return join_sentences(
-        [story.sentences[0], *(middle[i] for i in order), story.sentences[-1]], story.separators
-    )
+    return "".join([story.sentences[0], *(middle[i] for i in order), story.separators[-1], story.sentences[-1]])
 
 
 def change_who(story, random, stories):
@@ -141,9 +140,11 @@ def change_ending(story, random, stories):
     if not near:
         return None
     donor = near[random.integers(min(DONORS, len(near)))]
-    changed = re.sub(r"\b[A-Z]\w*", lambda word: renamed.get(word.group(), word.group()), donor.text) if (
-        renamed := dict(zip(donor.names, names, strict=False))
-    ) else donor.text
+    changed = (
+        re.sub(r"\b[A-Z]\w*", lambda word: renamed.get(word.group(), word.group()), donor.text)
+        if (renamed := dict(zip(donor.names, names, strict=False)))
+        else donor.text
+    )
     return beginning + changed if changed != own else None
 
 

@@ -12,7 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 BOYS, GIRLS = ["Tom", "Tim", "Ben", "Max", "Sam", "Jack"], ["Lily", "Mia", "Sue", "Lucy", "Anna", "Sara"]
-PRONOUNS = {"he": ("he", "she"), "He": ("He", "She"), "his": ("his", "her"), "His": ("His", "Her"), "him": ("him", "her")}
+PRONOUNS = {
+    "he": ("he", "she"),
+    "He": ("He", "She"),
+    "his": ("his", "her"),
+    "His": ("His", "Her"),
+    "him": ("him", "her"),
+}
 TRIES = 200  # draws for each item that is wanted
 
 
