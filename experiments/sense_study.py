@@ -82,7 +82,7 @@ class Run:
         return self.options.corpus, self.budget, self.size, str(self.seed)
 
     def steps(self, rows):
-        """The steps of the budget; rows: of the table. Raises UserError where the run that they follow from is missing."""
+        """The steps of the budget; rows: of the table. Raises UserError where the run they follow from is missing."""
         if self.budget == "tokens":
             return self.options.steps
         before = [
@@ -249,7 +249,8 @@ def study(options):
         print(f"{options.corpus}, equal {budget}: {len(runs)} runs on {len(gpus) or 1} devices", flush=True)
         threads = []
         for gpu in gpus or [""]:
-            environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1"}
+            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
+            environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
             threads.append(threading.Thread(target=work, args=(runs, table, environment, deadline, failures)))
             threads[-1].start()
         for thread in threads:
@@ -393,7 +394,9 @@ def main():
         return
     if not options.draw:
         study(options)
-    draw(read_table(Path(options.table)), options.draw or options.corpus)
+    rows = read_table(Path(options.table))
+    if options.draw or any(row["budget"] == "tokens" and row["corpus"] == options.corpus for row in rows):
+        draw(rows, options.draw or options.corpus)
 
 
 if __name__ == "__main__":

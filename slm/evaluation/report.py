@@ -1,5 +1,7 @@
 """What evaluate.py prints: a table of 80 columns, or the same as a dict for JSON."""
 
+import textwrap
+
 from slm.evaluation.sense import STORY_CHANCE, TEMPLATE_CHANCE
 from slm.evaluation.story_figures import LABELS
 from slm.evaluation.story_pairs import CHANGES
@@ -46,26 +48,27 @@ def sense_lines(described, left_out, block_size):
         there = [name for name in names if name in described]
         if there:
             title = f"sense {title}, chance {chance:.0%}"
-            yield f"{title:45}{'right':>7}{'95 %':>9}{'pairs':>6}{'bigram':>7}{'unigr.':>6}"
+            yield f"{title:45}{'right':>7}{'95 %':>8}{'pairs':>6}{'bigram':>7}{'single':>7}"
         for name in there:
             row = described[name]
             share = f"{row['share']:.0%}{'*' if row['is_ability'] else ' '}"
             interval = f"{100 * row['low']:.0f}-{100 * row['high']:.0f}"
             yield (
-                f"{name:10}{row['asks'][:35]:35}{share:>7}{interval:>9}{row['n']:6}{row['bigram']:7.0%}"
-                f"{row['unigram']:6.0%}"
+                f"{name:10}{row['asks'][:35]:35}{share:>7}{interval:>8}{row['n']:6}{row['bigram']:7.0%}"
+                f"{row['unigram']:7.0%}"
             )
         reasons = {}
         for name in names:
             if name in left_out:
                 reasons.setdefault(left_out[name], []).append(name)
-        yield from (f"left out: {', '.join(left)}: {reason}" for reason, left in reasons.items())
+        for reason, left in reasons.items():
+            yield from textwrap.wrap(f"left out: {', '.join(left)}: {reason}", 80)
         if there:
             yield ""
     yield "* above chance and above the bigram, by more than the interval"
     if cut := {name: row["cut"] for name, row in described.items() if row.get("cut")}:
         counts = ", ".join(f"{name} {count}" for name, count in cut.items())
-        yield f"stories cut to the context of {block_size} tokens: {counts}"
+        yield from textwrap.wrap(f"stories cut to the context of {block_size} tokens: {counts}", 80)
 
 
 def story_lines(model, real):

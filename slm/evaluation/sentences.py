@@ -66,7 +66,7 @@ class Language:
         small = Counter()
         for word, count in words.items():
             small[word.lower()] += count
-        self.is_english = sum(word in ENGLISH for word, _ in small.most_common(12)) >= 6
+        self.is_english = sum(word in ENGLISH for word, _ in small.most_common(20)) >= 5
         self.names, self.nouns = set(), {}
         if not self.is_english:
             return

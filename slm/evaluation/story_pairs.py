@@ -218,5 +218,5 @@ def make_pairs(texts, fits, seed, wanted):
         if found:
             pairs[kind] = found
         else:
-            reasons[kind] = f"no story has {NEEDS[kind]}"
+            reasons[kind] = f"no story has {NEEDS[kind]} within the context"
     return pairs, reasons, stories.language.is_english
