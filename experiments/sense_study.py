@@ -9,7 +9,8 @@ its speed in the run of equal tokens, which therefore comes first. Runs go side 
 --points checkpoints, which are then asked; a row of the table is one of them, with the share of each sense.
 
 --minutes stops after so long; the same command goes on from there: a finished run is in the table, and an unfinished
-one resumes. The run folders are under --out_dir, the table is --table.
+one resumes. The run folders are under --out_dir, the table is --table. --stories asks in the stories of another corpus:
+real ones, for models of generated ones.
 """
 
 import csv
@@ -62,7 +63,7 @@ SIZES = {  # n_layer, n_head, n_embd; millions of parameters with a vocabulary o
     "2.5M": (2, 3, 192),
     "1M": (2, 3, 96),
 }
-RUN_FIELDS = "corpus,budget,size,seed,parameters,step,tokens,seconds,val_loss,val_bpb".split(",")
+RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val_loss,val_bpb".split(",")
 FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
 POLL = 0.05  # seconds between two looks for a new checkpoint
 GRACE = 30  # seconds that a stopped run gets to write its checkpoint
@@ -143,22 +144,28 @@ class Run:
         return bool(rows) and int(rows[-1]["step"]) >= steps
 
 
-def evaluate_points(folder, corpus):
+def read_questions(stories, encoding, block_size):
+    """The Questions from the validation stories of the corpus `stories`, in the tokens of `encoding`."""
+    corpus = Corpus(Path("data") / stories)
+    return make_questions(encoding, read_texts(corpus, tokenizer.from_text(corpus.tokenizer_text)), block_size)
+
+
+def evaluate_points(folder, stories):
     """The rows of a run: each kept checkpoint asked, in the order of its steps."""
-    device, corpus = devices.pick_device("auto"), Corpus(Path("data") / corpus)
-    encoding, questions, rows = tokenizer.from_text(corpus.tokenizer_text), None, {}
+    device, questions, rows = devices.pick_device("auto"), None, {}
     logged, described = {int(row["step"]): row for row in read_log(folder / "log.csv")}, read_description(folder)
     options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     for path in sorted((folder / "points").glob("*.pt")):
         loaded = checkpoint.load_checkpoint(path)
         model = checkpoint.build_model(loaded).to(device)
-        texts = None if questions else read_texts(corpus, encoding)
-        questions = questions or make_questions(encoding, texts, model.config.block_size)
+        encoding = tokenizer.from_text(loaded["tokenizer"])
+        questions = questions or read_questions(stories, encoding, model.config.block_size)
         log = logged.get(loaded["step"])
         if not log or not log.get("val_loss"):  # a stopped run's last.pt lies between two validations
             continue
         shares = measure(ModelScorer(model, encoding.eot_token), questions)
         rows[loaded["step"]] = {
+            "stories": stories,
             "parameters": model.num_params(),
             **{name: log[name] for name in ("step", "tokens", "seconds", "val_loss", "val_bpb")},
             **{name: f"{share.share:.4g}" for name, share in shares.items()},
@@ -168,11 +175,11 @@ def evaluate_points(folder, corpus):
     return [rows[step] for step in sorted(rows)]
 
 
-def baseline_rows(corpus_name, block_size):
-    """A row each for the unigram and the bigram of the train split."""
+def baseline_rows(corpus_name, stories, block_size):
+    """A row each for the unigram and the bigram of the corpus's train split."""
     corpus = Corpus(Path("data") / corpus_name)
     encoding = tokenizer.from_text(corpus.tokenizer_text)
-    questions = make_questions(encoding, read_texts(corpus, encoding), block_size)
+    questions = read_questions(stories, encoding, block_size)
     tokens = np.memmap(corpus.path("train"), np.uint16, "r")
     for order, size in ((1, "unigram"), (2, "bigram")):
         shares = measure(NgramScorer(tokens, encoding.n_vocab, encoding.eot_token, order), questions)
@@ -180,6 +187,7 @@ def baseline_rows(corpus_name, block_size):
             "corpus": corpus_name,
             "budget": "counts",
             "size": size,
+            "stories": stories,
             **{name: f"{share.share:.4g}" for name, share in shares.items()},
         }
 
@@ -220,7 +228,8 @@ def work(runs, table, environment, deadline, failures):
             if not run.train(run.steps(table.rows), environment, deadline):
                 print(f"{run.folder} stopped: the same command resumes it", flush=True)
                 return
-            command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder, "--corpus", run.key()[0]]
+            command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder]
+            command += ["--corpus", run.key()[0], "--stories", run.options.stories]
             output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
             rows = [dict(zip(RUN_FIELDS[:4], run.key(), strict=True)) | row for row in json.loads(output)]
             table.add(rows)
@@ -238,7 +247,9 @@ def study(options):
     budgets = [*(["tokens"] if options.steps else []), *(["seconds"] if options.seconds else [])]
     block_size = merge_config(*command_line_layers([options.recipe, *shlex.split(options.train)]))[0].block_size
     if not table.has((options.corpus, "counts", "bigram", "")):
-        table.add([dict.fromkeys(FIELDS, "") | row for row in baseline_rows(options.corpus, block_size)])
+        table.add(
+            [dict.fromkeys(FIELDS, "") | row for row in baseline_rows(options.corpus, options.stories, block_size)]
+        )
     gpus = options.gpus.split(",") if options.gpus else [str(i) for i in range(torch.cuda.device_count())]
     failures = []
     for budget in budgets:
@@ -311,8 +322,11 @@ def panels(names, title):
 
 def draw(rows, corpus):
     """docs/pictures/sense_training.png and sense_size.png of the rows of one corpus. Raises UserError without any."""
-    import matplotlib
-
+    try:
+        import matplotlib
+    except ImportError:
+        print("matplotlib is not installed, so no picture is drawn")
+        return
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -359,6 +373,7 @@ def draw(rows, corpus):
 def read_options():
     parser = OptionParser(__doc__)
     parser.option("--corpus", None, "the prepared corpus, a folder under data/")
+    parser.option("--stories", None, "the corpus whose validation stories make the pairs (default: --corpus)")
     parser.option("--recipe", "config/small_corpus.py", "the recipe whose sizes are changed")
     parser.option("--steps", 0, "train every size for so many steps", int)
     parser.option("--seconds", 0.0, "train every size for so many seconds", float)
@@ -373,6 +388,7 @@ def read_options():
     parser.option("--ask", None, "ask the checkpoints of a run's folder, and print its rows as JSON")
     parser.option("--draw", None, "only draw the pictures, of this corpus")
     options = parser.parse()
+    options.stories = options.stories or options.corpus
     if not options.draw and not options.corpus:
         raise UserError("give --corpus, a folder under data/")
     if not (options.draw or options.ask or options.steps > 0 or options.seconds > 0):
@@ -383,14 +399,15 @@ def read_options():
         options.seed_list = [int(seed) for seed in options.seeds.split(",")]
     except ValueError as error:
         raise UserError(f"--seeds must be whole numbers with commas between them, not {options.seeds}") from error
-    read_config_file(options.recipe)
+    if not (options.draw or options.ask):
+        read_config_file(options.recipe)  # a mistake in it is one sentence, before any run
     return options
 
 
 def main():
     options = read_options()
     if options.ask:
-        json.dump(evaluate_points(Path(options.ask), options.corpus), sys.stdout)
+        json.dump(evaluate_points(Path(options.ask), options.stories), sys.stdout)
         return
     if not options.draw:
         study(options)

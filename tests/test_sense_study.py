@@ -41,6 +41,7 @@ def test_a_study(study, here, capsys):
     equal = [row for row in runs if row["budget"] == "tokens"]
     assert [row["step"] for row in equal] == ["2", "4"] * 2 and {row["tokens"] for row in equal} == {"1024", "2048"}
     assert all(0 <= float(row[name]) <= 1 for row in rows for name in ("order", "who", "colour"))
+    assert {row["stories"] for row in rows} == {"small"}
     assert all(
         float(row["val_bpb"]) > 0 and int(row["parameters"]) > 10_000 and "--n_embd" in row["options"] for row in runs
     )
@@ -75,7 +76,7 @@ def test_a_stopped_study_goes_on(study, here):
     )
     assert stopped.status == 0, stopped.err
     rows = [row for row in study(*options) if row["budget"] == "tokens"]
-    assert [row["step"] for row in rows] == ["6"] and "--init_from=resume" in (folder / "config.json").read_text()
+    assert [row["step"] for row in rows] == ["4", "6"] and "--init_from=resume" in (folder / "config.json").read_text()
     assert "continues" in (folder / "train.log").read_text() or "resum" in (folder / "train.log").read_text()
 
 
