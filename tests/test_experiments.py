@@ -1,87 +1,14 @@
-"""experiments/: the report on a model's stories, and the table of runs."""
+"""experiments/: the table of runs."""
 
 import csv
-import random
 import sys
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
-from experiments import report, runs
+from experiments import runs
 from slm.config import merge_config
 from slm.config_parser import parse_command_line, read_config_file
-
-
-@pytest.fixture
-def tokens(monkeypatch):
-    """400 random tokens of 4 kinds, looked at 50 at a time, and so few first bits that other n-grams share them."""
-    monkeypatch.setattr(report, "CHUNK", 50)
-    monkeypatch.setattr(report, "FIRST_BITS", 4)
-    return np.random.default_rng(0).integers(0, 4, 400, np.uint16)
-
-
-@pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 13])
-def test_copied_ngrams_are_found(tokens, n):
-    """Each place of each of them, also those across two looks."""
-    known = [tuple(tokens[i : i + n].tolist()) for i in range(len(tokens) - n + 1)]
-    draws = random.Random(n)
-    stories = [np.array(draws.choices(range(5), k=length), int) for length in (30, n, n - 1, 0)] + [tokens[44 : 60 + n]]
-    wanted = {tuple(story[i : i + n].tolist()) for story in stories for i in range(len(story) - n + 1)}
-    places, grams = report.find_copies(stories, tokens, n)
-    assert places.tolist() == [place for place, gram in enumerate(known) if gram in wanted]
-    assert grams.tolist() == report.hashes(tokens, n)[places].tolist()
-
-
-def test_nothing_is_copied_by_stories_that_are_too_short(tokens):
-    for stories in ([np.array([1, 2]), np.array([], int)], []):
-        assert [found.tolist() for found in report.find_copies(stories, tokens, 13)] == [[], []]
-
-
-def longest(stories, tokens, n=13):
-    stories = [np.array(story, int) for story in stories]
-    return report.longest_copy(stories, tokens, *report.find_copies(stories, tokens, n), n)
-
-
-def test_longest_copy(tokens):
-    assert longest([[9, 9, *tokens[90:137], 9], [9, *tokens[7:20]]], tokens) == 47
-    assert longest([[*tokens[380:], 9, 9]], tokens) == 20, "at the end of the corpus"
-    assert longest([[9, *tokens[7:20]]], tokens) == 13
-    assert longest([[9, *tokens[7:19], 9, 9]], tokens) == longest([[9, 9]], tokens) == longest([], tokens) == 0
-
-
-def test_openings():
-    assert report.opening("Once upon a time, there was a girl named Lily. Lily ran.")[1] == "Lily"
-    assert report.opening("One day, Tom had a ball.") == ("One day, Tom", "Tom")
-    assert report.opening("The cat sat. It slept.") is None
-    assert report.opening("x" * 195 + ", Lily sat.")[1] == "Lily", "a name is cut in two"
-    assert report.opening("x" * 300 + ", Lily sat.") is None
-
-
-def test_report(here, workshop):
-    result = call("experiments/report.py", "--model", workshop.path / "out/small", "--num_samples", "5", "--seed", "1")
-    assert result.status == 0, result.err
-    rows = {line[:22].strip(): line[22:].split() for line in result.out.splitlines()[2:]}
-    assert rows.pop("")[-1] == "stories"
-    assert list(rows) == [
-        "end by themselves",
-        "tokens",
-        "distinct 4-grams",
-        "copied 13-grams",
-        "longest copy",
-        "the name comes back",
-    ]
-    assert rows["end by themselves"][1] == "100%"
-    assert int(rows["longest copy"][1]) > 13, "the sample's stories share their plots"
-    assert int(rows["tokens"][0]) > 0
-
-
-def test_report_mistakes(here, workshop):
-    assert_mistake(call("experiments/report.py", "--model", "nowhere"), "nowhere")
-    assert_mistake(call("experiments/report.py", "--model", workshop.path / "out/small", "--num_samples", "0"), "1")
-    assert_mistake(call("experiments/report.py", "--temperature", "nan"), "--temperature")
-    assert_mistake(call("experiments/report.py", "--seed", "-1"), "--seed")
 
 
 def test_a_table_of_runs(here, monkeypatch):

@@ -53,7 +53,7 @@ def test_the_readme_has_at_most_2000_words():
 
 
 def test_there_are_commands_of_every_script():
-    for script in ("prepare.py", "train.py", "sample.py", "export.py", "bench.py"):
+    for script in ("prepare.py", "train.py", "sample.py", "evaluate.py", "export.py", "bench.py"):
         assert any(f" {script} " in command for command in COMMANDS), script
 
 
@@ -83,7 +83,10 @@ def test_what_a_page_speaks_of_exists(page):
         assert (ROOT / name).exists() or "NAME" in name, name
     for name in re.findall(r"`data/([0-9a-f]{40})`", text):
         assert (ROOT / "data" / name).exists(), name
-    known = set().union(*map(options_of, ("prepare.py", "train.py", "sample.py", "export.py"))) | {"--help", "--name"}
+    known = set().union(*map(options_of, ("prepare.py", "train.py", "sample.py", "evaluate.py", "export.py"))) | {
+        "--help",
+        "--name",
+    }
     for name in re.findall(r"`(--\w+)[=`]", text):
         assert name in known, name
 

@@ -1,0 +1,421 @@
+"""What a small model learns, when, and at which size: train sizes from 1 M to 30 M parameters, and ask each for sense.
+
+    python -m experiments.sense_study --corpus tinystories_8k --recipe config/small_corpus.py --steps 4000
+    python -m experiments.sense_study --corpus tinystories_8k --recipe config/small_corpus.py --seconds 60
+    python -m experiments.sense_study --draw tinystories_8k                     only the two pictures again
+
+--steps gives every size the same tokens. --seconds gives every size the same time of training: its steps follow from
+its speed in the run of equal tokens, which therefore comes first. Runs go side by side, one a GPU. Each keeps
+--points checkpoints, which are then asked; a row of the table is one of them, with the share of each sense.
+
+--minutes stops after so long; the same command goes on from there: a finished run is in the table, and an unfinished
+one resumes. The run folders are under --out_dir, the table is --table. --stories asks in the stories of another corpus:
+real ones, for models of generated ones.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import shlex
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from experiments.runs import NOT_LISTED, as_arguments, produced_by, read_table, save
+from slm import devices
+from slm.config import merge_config
+from slm.config_parser import command_line_layers, read_config_file
+from slm.errors import UserError, run_script
+from slm.evaluation.likelihood import ModelScorer, NgramScorer
+from slm.evaluation.sense import (
+    ITEMS,
+    PAIRS,
+    SENSE_NAMES,
+    STORY_CHANCE,
+    TEMPLATE_CHANCE,
+    make_questions,
+    measure,
+    wilson,
+)
+from slm.evaluation.sense import story_texts as read_texts
+from slm.evaluation.story_pairs import CHANGES
+from slm.files import ROOT, atomic_write
+from slm.models.load import load_model
+from slm.options import OptionParser
+from slm.text import tokenizer
+from slm.text.corpus import Corpus
+from slm.training.log import read_log
+from slm.training.run_folder import read_description
+
+TABLE, PICTURES = ROOT / "experiments" / "sense.csv", ROOT / "docs" / "pictures"
+SIZES = {  # n_layer, n_head, n_embd; millions of parameters with a vocabulary of 8,192 and a context of 256
+    "30M": (8, 8, 512),
+    "14M": (6, 6, 384),
+    "10M": (6, 5, 320),
+    "5M": (4, 4, 256),
+    "2.5M": (2, 3, 192),
+    "1M": (2, 3, 96),
+}
+RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val_loss,val_bpb".split(",")
+FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
+POLL = 0.05  # seconds between two looks for a new checkpoint
+GRACE = 30  # seconds that a stopped run gets to write its checkpoint
+
+
+# -- one run ----------------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """A size on a corpus with a budget ("tokens" or "seconds") and a seed; `folder` holds its checkpoints."""
+
+    def __init__(self, options, budget, size, seed):
+        self.options, self.budget, self.size, self.seed = options, budget, size, seed
+        self.folder = Path(options.out_dir) / options.corpus / f"{budget}-{size}-{seed}"
+
+    def key(self):
+        return self.options.corpus, self.budget, self.size, str(self.seed)
+
+    def steps(self, rows):
+        """The steps of the budget; rows: of the table. Raises UserError where the run they follow from is missing."""
+        if self.budget == "tokens":
+            return self.options.steps
+        before = [
+            row for row in rows if (row["corpus"], row["budget"], row["size"]) == (self.key()[0], "tokens", self.size)
+        ]
+        if not before:
+            raise UserError(f"the table has no run of equal tokens of {self.size}: give --steps first")
+        return max(10, round(self.options.seconds * int(before[-1]["step"]) / float(before[-1]["seconds"])))
+
+    def command(self, steps):
+        shape = dict(zip(("n_layer", "n_head", "n_embd"), SIZES[self.size], strict=True))
+        return [
+            sys.executable,
+            str(ROOT / "train.py"),
+            self.options.recipe,
+            f"--dataset={self.options.corpus}",
+            *(f"--{name}={value}" for name, value in shape.items()),
+            f"--max_iters={steps}",
+            f"--eval_interval={max(1, steps // self.options.points)}",
+            f"--seed={self.seed}",
+            f"--out_dir={self.folder}",
+            "--sample_prompt=",
+            *shlex.split(self.options.train),
+            *(["--init_from=resume"] if (self.folder / "last.pt").exists() else []),
+        ]
+
+    def keep_point(self):
+        """Link the newest last.pt under a second name: train.py replaces the file and never changes it."""
+        last, points = self.folder / "last.pt", self.folder / "points"
+        try:
+            point = points / f"{last.stat().st_mtime_ns}.pt"
+            if not point.exists():
+                points.mkdir(exist_ok=True)
+                os.link(last, point)
+        except (FileNotFoundError, FileExistsError):
+            pass  # none yet, or replaced at this moment
+
+    def train(self, steps, environment, deadline):
+        """Whether the run is complete; at the deadline it stops and keeps what an exact resume needs."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / "train.log", "a", encoding="utf-8") as log:
+            process = subprocess.Popen(self.command(steps), env=environment, stdout=log, stderr=log)
+        while process.poll() is None and time.monotonic() < deadline:
+            self.keep_point()
+            time.sleep(POLL)
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.keep_point()
+        rows = read_log(self.folder / "log.csv")
+        if process.returncode > 0 and not (rows and time.monotonic() >= deadline):
+            tail = (self.folder / "train.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+            raise UserError(f"{self.folder}: train.py failed: {''.join(tail)}")
+        return bool(rows) and int(rows[-1]["step"]) >= steps
+
+
+def read_questions(stories, encoding, block_size):
+    """The Questions from the validation stories of the corpus `stories`, in the tokens of `encoding`."""
+    corpus = Corpus(Path("data") / stories)
+    return make_questions(encoding, read_texts(corpus, tokenizer.from_text(corpus.tokenizer_text)), block_size)
+
+
+def evaluate_points(folder, stories):
+    """The rows of a run: each kept checkpoint asked, in the order of its steps."""
+    device, questions, rows = devices.pick_device("auto"), None, {}
+    logged, described = {int(row["step"]): row for row in read_log(folder / "log.csv")}, read_description(folder)
+    options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
+    for path in sorted((folder / "points").glob("*.pt")):
+        loaded = load_model(path, device)
+        model, encoding = loaded.model, loaded.encoding
+        questions = questions or read_questions(stories, encoding, model.config.block_size)
+        log = logged.get(loaded.step)
+        if not log or not log.get("val_loss"):  # a stopped run's last.pt lies between two validations
+            continue
+        shares = measure(ModelScorer(model, encoding.eot_token), questions)
+        rows[loaded.step] = {
+            "stories": stories,
+            "parameters": model.num_params(),
+            **{name: log[name] for name in ("step", "tokens", "seconds", "val_loss", "val_bpb")},
+            **{name: f"{share.share:.4g}" for name, share in shares.items()},
+            "options": as_arguments(options),
+            **produced_by(described),
+        }
+    return [rows[step] for step in sorted(rows)]
+
+
+def baseline_rows(corpus_name, stories, block_size):
+    """A row each for the unigram and the bigram of the corpus's train split."""
+    corpus = Corpus(Path("data") / corpus_name)
+    encoding = tokenizer.from_text(corpus.tokenizer_text)
+    questions = read_questions(stories, encoding, block_size)
+    tokens = np.memmap(corpus.path("train"), np.uint16, "r")
+    for order, size in ((1, "unigram"), (2, "bigram")):
+        shares = measure(NgramScorer(tokens, encoding.n_vocab, encoding.eot_token, order), questions)
+        yield {
+            "corpus": corpus_name,
+            "budget": "counts",
+            "size": size,
+            "stories": stories,
+            **{name: f"{share.share:.4g}" for name, share in shares.items()},
+        }
+
+
+# -- all runs ---------------------------------------------------------------------------------------------------------
+
+
+class Table:
+    """The CSV at `path`; several threads add the rows of a run at once, and the file is whole at any time."""
+
+    def __init__(self, path):
+        self.path, self.lock, self.rows = Path(path), threading.Lock(), read_table(Path(path))
+
+    def has(self, key):
+        return any((row["corpus"], row["budget"], row["size"], row["seed"]) == key for row in self.rows)
+
+    def add(self, rows):
+        with self.lock:
+            self.rows += rows
+            text = io.StringIO()
+            writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self.path) as file:
+                file.write(text.getvalue().encode())
+
+
+def work(runs, table, environment, deadline, failures):
+    """Take runs from the list until it is empty or the deadline has come; train and ask each."""
+    while time.monotonic() < deadline:
+        try:
+            run = runs.pop(0)
+        except IndexError:
+            return
+        try:
+            start = time.monotonic()
+            if not run.train(run.steps(table.rows), environment, deadline):
+                print(f"{run.folder} stopped: the same command resumes it", flush=True)
+                return
+            command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder]
+            command += ["--corpus", run.key()[0], "--stories", run.options.stories]
+            output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
+            rows = [dict(zip(RUN_FIELDS[:4], run.key(), strict=True)) | row for row in json.loads(output)]
+            table.add(rows)
+            shutil.rmtree(run.folder / "points")
+            seconds = time.monotonic() - start
+            print(f"{run.folder}: {rows[-1]['val_bpb']} bits per byte, {len(rows)} points, {seconds:.0f} s", flush=True)
+        except (UserError, subprocess.CalledProcessError, IndexError, OSError) as error:
+            failures.append(f"{run.folder}: {error}")
+            print(failures[-1], file=sys.stderr, flush=True)
+
+
+def study(options):
+    """Train what the table lacks, with one worker a GPU. Raises UserError where a run failed."""
+    table, deadline = Table(options.table), time.monotonic() + 60 * options.minutes
+    budgets = [*(["tokens"] if options.steps else []), *(["seconds"] if options.seconds else [])]
+    block_size = merge_config(*command_line_layers([options.recipe, *shlex.split(options.train)]))[0].block_size
+    if not table.has((options.corpus, "counts", "bigram", "")):
+        table.add(
+            [dict.fromkeys(FIELDS, "") | row for row in baseline_rows(options.corpus, options.stories, block_size)]
+        )
+    gpus = options.gpus.split(",") if options.gpus else [str(i) for i in range(torch.cuda.device_count())]
+    failures = []
+    for budget in budgets:
+        runs = [
+            Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seed_list
+        ]  # the largest first, so that none is left alone at the end
+        runs = [run for run in runs if not table.has(run.key())]
+        print(f"{options.corpus}, equal {budget}: {len(runs)} runs on {len(gpus) or 1} devices", flush=True)
+        threads = []
+        for gpu in gpus or [""]:
+            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
+            environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+            threads.append(threading.Thread(target=work, args=(runs, table, environment, deadline, failures)))
+            threads[-1].start()
+        for thread in threads:
+            thread.join()
+    if failures:
+        raise UserError(f"{len(failures)} runs failed, the first is {failures[0]}")
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def means(rows, x):
+    """[(x, {name: mean share over the seeds})] of rows of one size, by the number in the field x."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(float(row[x]), []).append(row)
+    return [
+        (
+            value,
+            {
+                name: statistics.mean(float(row[name]) for row in group if row[name])
+                for name in SENSE_NAMES
+                if group[0][name]
+            },
+        )
+        for value, group in sorted(groups.items())
+    ]
+
+
+def last_points(rows):
+    """The last row of each run."""
+    runs = {}
+    for row in rows:
+        key = row["budget"], row["size"], row["seed"]
+        if key not in runs or int(row["step"]) > int(runs[key]["step"]):
+            runs[key] = row
+    return list(runs.values())
+
+
+def panels(names, title):
+    """(figure, {name: axes}), a small panel a name, with the lines of chance."""
+    from matplotlib import pyplot
+
+    columns = 6
+    lines = math.ceil(len(names) / columns)
+    figure, grid = pyplot.subplots(lines, columns, figsize=(13, 2.1 * lines + 0.8), sharex=True, sharey=True)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    there = dict(zip(names, grid.flat, strict=False))
+    for name, axes in there.items():
+        axes.axhline(STORY_CHANCE if name in CHANGES else TEMPLATE_CHANCE, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_title(name, fontsize=10)
+        axes.set(ylim=(-0.03, 1.03), xscale="log")
+        axes.grid(alpha=0.25)
+    figure.suptitle(title)
+    return figure, there
+
+
+def draw(rows, corpus):
+    """docs/pictures/sense_training.png and sense_size.png of the rows of one corpus. Raises UserError without any."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("matplotlib is not installed, so no picture is drawn")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [row for row in rows if row["corpus"] == corpus]
+    counts = {row["size"]: row for row in rows if row["budget"] == "counts"}
+    equal_tokens = [row for row in rows if row["budget"] == "tokens"]
+    if not equal_tokens:
+        raise UserError(f"the table has no run of equal tokens on {corpus}")
+    names = [name for name in SENSE_NAMES if any(row[name] for row in equal_tokens)]
+    sizes = [size for size in reversed(SIZES) if any(row["size"] == size for row in equal_tokens)]
+    colors = pyplot.get_cmap("viridis")(np.linspace(0.9, 0, len(sizes)))
+
+    def finish(figure, there, label, path):
+        for name, axes in there.items():
+            if "bigram" in counts and counts["bigram"][name]:
+                axes.axhline(float(counts["bigram"][name]), color="tab:red", linewidth=0.8, linestyle="--")
+        figure.supxlabel(f"{label}; dotted: chance, dashed: a bigram model", fontsize=10)
+        figure.supylabel("share of pairs that are right", fontsize=10)
+        handles, labels = next(iter(there.values())).get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper right", ncols=len(labels), fontsize=9, frameon=False)
+        figure.tight_layout()
+        save(figure, path)
+
+    figure, there = panels(names, "what it learns, and when")
+    for size, color in zip(sizes, colors, strict=True):
+        points = means([row for row in equal_tokens if row["size"] == size and int(row["step"])], "tokens")
+        for name, axes in there.items():
+            axes.plot([x for x, _ in points], [y[name] for _, y in points], color=color, linewidth=1.4, label=size)
+    finish(figure, there, f"tokens of {corpus} trained on, by size", PICTURES / "sense_training.png")
+
+    figure, there = panels(names, "what a size can learn")
+    for budget, color in (("tokens", "tab:blue"), ("seconds", "tab:orange")):
+        points = means(last_points([row for row in rows if row["budget"] == budget]), "parameters")
+        for name, axes in there.items():
+            if points:
+                n = PAIRS if name in CHANGES else ITEMS
+                shares = [y[name] for _, y in points]
+                bounds = list(zip(*(wilson(share, n) for share in shares), strict=True))
+                axes.plot([x for x, _ in points], shares, "o-", color=color, markersize=3, label=f"equal {budget}")
+                axes.fill_between([x for x, _ in points], *bounds, color=color, alpha=0.12, linewidth=0)
+    finish(figure, there, f"parameters, trained on {corpus}", PICTURES / "sense_size.png")
+
+
+def read_options():
+    parser = OptionParser(__doc__)
+    parser.option("--corpus", None, "the prepared corpus, a folder under data/")
+    parser.option("--stories", None, "the corpus whose validation stories make the pairs (default: --corpus)")
+    parser.option("--recipe", "config/small_corpus.py", "the recipe whose sizes are changed")
+    parser.option("--steps", 0, "train every size for so many steps", int)
+    parser.option("--seconds", 0.0, "train every size for so many seconds", float)
+    parser.option("--sizes", ",".join(SIZES), "which sizes, the largest first")
+    parser.option("--seeds", "1337", "seeds, with commas between them")
+    parser.option("--points", 20, "checkpoints of a run that are asked", int)
+    parser.option("--gpus", "", "numbers of GPUs, with commas between them (default: all)")
+    parser.option("--minutes", 1e6, "stop after so many minutes", float)
+    parser.option("--out_dir", "out/study", "the folder of the runs")
+    parser.option("--table", str(TABLE), "the table")
+    parser.option("--train", "", "more options of train.py, in quotes")
+    parser.option("--ask", None, "ask the checkpoints of a run's folder, and print its rows as JSON")
+    parser.option("--draw", None, "only draw the pictures, of this corpus")
+    options = parser.parse()
+    options.stories = options.stories or options.corpus
+    if not options.draw and not options.corpus:
+        raise UserError("give --corpus, a folder under data/")
+    if not (options.draw or options.ask or options.steps > 0 or options.seconds > 0):
+        raise UserError("give --steps or --seconds, the budget of every size")
+    if unknown := [size for size in options.sizes.split(",") if size not in SIZES]:
+        raise UserError(f"unknown size {unknown[0]}: give some of {', '.join(SIZES)}")
+    try:
+        options.seed_list = [int(seed) for seed in options.seeds.split(",")]
+    except ValueError as error:
+        raise UserError(f"--seeds must be whole numbers with commas between them, not {options.seeds}") from error
+    if not (options.draw or options.ask):
+        read_config_file(options.recipe)  # a mistake in it is one sentence, before any run
+    return options
+
+
+def main():
+    options = read_options()
+    if options.ask:
+        json.dump(evaluate_points(Path(options.ask), options.stories), sys.stdout)
+        return
+    if not options.draw:
+        study(options)
+    rows = read_table(Path(options.table))
+    if options.draw or any(row["budget"] == "tokens" and row["corpus"] == options.corpus for row in rows):
+        draw(rows, options.draw or options.corpus)
+
+
+if __name__ == "__main__":
+    run_script(main)
