@@ -131,10 +131,13 @@ class Batch:
 
     @torch.inference_mode()
     def decode(self):
-        """Read each row's token and sample the next one. Call `prefill` first: a GPU must be warm for the capture."""
-        if self.token.is_cuda and not self.replay:
+        """Read each row's token and sample the next one. Call `prefill` first."""
+        if self.replay:
+            self.replay()
+            return
+        self.launch()  # the first one, not captured: cuDNN allocates memory in it
+        if self.token.is_cuda:
             self.replay = capture_cuda_graph(self.launch, self.sampling.get("generator"))
-        (self.replay or self.launch)()
 
     def launch(self):
         logits = decode_one_token(self.model, self.token, self.position, self.kv_cache)
