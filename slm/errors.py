@@ -1,4 +1,4 @@
-"""A mistake that the user can mend, and how a script ends after one: one sentence, exit status 2, no traceback."""
+"""A mistake that the user can fix, and how a script ends after one: one sentence, exit status 2, no traceback."""
 
 import difflib
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class UserError(Exception):
-    """A mistake the user can mend. Its text is one sentence that names the thing and the mend."""
+    """A mistake the user can fix. Its text is one sentence that names the thing and the fix."""
 
 
 def run_script(main):
@@ -18,7 +18,7 @@ def run_script(main):
     try:
         main()
     except UserError as error:
-        print(f"{Path(sys.argv[0]).name}: {error}", file=sys.stderr)
+        print(printable(f"{Path(sys.argv[0]).name}: {error}"), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -40,7 +40,22 @@ def did_you_mean(name, names, cutoff=0.4):
 def print_note(text):
     """Print a line on standard error; of several processes, the first one alone does."""
     if os.environ.get("RANK", "0") == "0":
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)
+
+
+def say(text):
+    """Print one line on standard output; names and texts in it may hold anything."""
+    print(printable(text), flush=True)
+
+
+def printable(text):
+    """`text` with escape sequences, line ends and other controls spelled out: `\\x1b` is four letters.
+
+    Names, headers and stories come from strangers, and a terminal obeys what it is sent.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def first_line(error, length=160):
