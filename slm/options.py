@@ -12,13 +12,13 @@ class OptionParser(argparse.ArgumentParser):
     def __init__(self, doc):
         super().__init__(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
 
-    def option(self, name, default, help, type=str):
+    def option(self, name, default, help, type=str, aliases=()):
         """Add `name` with its default, which its help shows unless it is None; a flag where the default is False."""
         if default is False:
             self.add_argument(name, action="store_true", help=help)
         else:
             help += "" if default in (None, "") else f" (default: {default})"
-            self.add_argument(name, default=default, type=type, help=help, metavar=name.strip("-")[0].upper())
+            self.add_argument(name, *aliases, default=default, type=type, help=help, metavar=name.strip("-")[0].upper())
 
     def parse(self):
         """The options of the command line. Raises UserError."""

@@ -15,7 +15,7 @@ MARKS = {  # byte order marks; UTF-32's begins with UTF-16's
 }
 OTHER_TEXT = {  # what else may be text with the name of stories: its first bytes, and what to do
     rb"version https://git-lfs": "a pointer of git-lfs: fetch the real files with `git lfs pull`",
-    rb"(?is)\s*(<!--.{0,999}?-->\s*)*(<!doctype html|<html)": "an HTML page, maybe of an error: download the file again",
+    rb"(?is)\s*(<!--.{0,999}?-->\s*)*(<!doctype html|<html)": "an HTML page, maybe of an error: download it again",
     rb"(?s)<\?xml.{0,200}<Error": "the error message of a server: download it again",
     rb"%PDF-": "a PDF: save its text as .txt",
     rb"\{\\rtf\d": "rich text: save it as plain text",
@@ -86,7 +86,7 @@ def compression(head):
 
 
 def is_arrow(head):
-    """Whether a file begins as Arrow's file format, or as its stream format: the length of a schema, then the schema."""
+    """Whether a file begins as Arrow's file format, or as its stream format: a length, then a schema."""
     return head.startswith((b"ARROW1\0\0", b"\xff\xff\xff\xff")) and len(head) > 8
 
 

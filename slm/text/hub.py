@@ -10,6 +10,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
+from urllib.parse import quote
 
 from slm.errors import UserError, first_line, say
 from slm.files import atomic_write, make_folder, read_json
@@ -119,7 +120,7 @@ def resolve(dataset, config):
     import datasets
     from huggingface_hub.constants import HF_HOME
 
-    kept = Path(HF_HOME) / "slm" / f"{re.sub(r'[^\w.-]', '--', f'{dataset}/{config or ""}')}.json"
+    kept = Path(HF_HOME) / "slm" / f"{quote(f'{dataset}/{config or str()}', safe='')}.json"
     try:
         builder = datasets.load_dataset_builder(dataset, config)
     except ConnectionError:

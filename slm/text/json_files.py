@@ -51,7 +51,7 @@ def find(row, column):
 
 
 def has_rows_in_lines(content):
-    """Whether each line is a row: the first one is a whole value and another follows; a damaged one goes by the name."""
+    """Whether each line is a row: the first is a whole value and another follows; a damaged one goes by the name."""
     with reading(content) as opened:
         if len(opened.readline(LONGEST_LINE)) == LONGEST_LINE:
             return False  # a document in one long line

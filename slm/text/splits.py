@@ -118,9 +118,10 @@ class Leaks:
     """
 
     def __init__(self, validation):
-        stories = [same(story) for story in validation]
-        self.hashes, self.ends = set(map(hash, stories)), {hash(story[-END:]) for story in stories}
-        self.validation = validation
+        self.validation, self.hashes, self.ends = validation, set(), set()
+        for story in map(same, validation):
+            self.hashes.add(hash(story))
+            self.ends.add(hash(story[-END:]))
         self.found = set()  # hashes of the stories that are in both
         self.first = ""
 

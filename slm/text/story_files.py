@@ -22,7 +22,7 @@ class StoryFile(NamedTuple):
 
     file: object
     description: str
-    read: Callable[[], Iterator[str | None | BadRow]]  # a pass over its texts; None for a missing one
+    read: Callable[[], Iterator[str | BadRow | None]]  # a pass over its texts; None for a missing one
     rows: int | None = None  # how many texts, where that is known without reading
 
 
