@@ -1,6 +1,7 @@
 """slm/text/tokenizer.py: GPT-2's vocabulary and trained ones, by tiktoken and by gigatoken."""
 
 import random
+import shutil
 import socket
 
 import numpy as np
@@ -13,6 +14,8 @@ from data.sample_stories import stories
 from slm.errors import UserError
 from slm.text import tokenizer
 
+MERGES = ROOT / "tests" / "gpt2_merges.txt"  # OpenAI's vocab.bpe
+GPT2_MERGES_NAME = "6d1cbeee0f20b3d9449abfede4726ed8212e3aee"
 HARD_TEXTS = [
     "",
     " ",
@@ -40,9 +43,14 @@ def hard_texts():
     ]
 
 
-def test_gpt2_is_tiktokens_own(monkeypatch):
+def test_gpt2_is_tiktokens_own(monkeypatch, tmp_path):
     ours = tokenizer.gpt2()
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(ROOT / "data"))
+    for name, file in {
+        "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6": tokenizer.GPT2_FILE,
+        GPT2_MERGES_NAME: MERGES,
+    }.items():
+        shutil.copy(file, tmp_path / name)  # tiktoken names a file by the sha1 of its address
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     theirs = tiktoken.get_encoding("gpt2")
     assert ours._mergeable_ranks == theirs._mergeable_ranks
     assert (ours._pat_str, ours._special_tokens, ours.n_vocab) == (theirs._pat_str, theirs._special_tokens, 50257)
@@ -72,7 +80,7 @@ def test_every_merge_of_gpt2_is_known():
     ranks = tokenizer.gpt2()._mergeable_ranks
     letters = {chr(byte): byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "}
     letters |= {chr(256 + i): byte for i, byte in enumerate(b for b in range(256) if b not in letters.values())}
-    merges = (ROOT / "data" / "6d1cbeee0f20b3d9449abfede4726ed8212e3aee").read_text(encoding="utf-8")
+    merges = MERGES.read_text(encoding="utf-8")
     lines = merges.split("\n")[1:-1]
     assert len(lines) == 50_000
     for line in random.Random(0).sample(lines, 5_000):

@@ -75,21 +75,18 @@ def is_a_row(header):
 def tab_file_has_quotes(content, fields):
     """Whether the quotes of a tab-separated file enclose fields. The format has none; spreadsheets write them.
 
-    Where each line has as many tabs as the header, only quotes that are doubled, or that enclose each name of the
-    header, can be such; where not, line ends and tabs in fields need them, and the file must be whole with them.
+    Where quotes enclose each name of the header, or lines have other numbers of tabs than it, the file must be whole
+    with quotes. Where each line has as many tabs as the header, quotes that are doubled inside of others show it.
     """
-    enclosed = doubled = all_names = False
+    doubled = broken = False
     for number, line in enumerate(lines_of(content), 1):
         parts = line.rstrip("\r\n").split("\t")
         quoted = [part for part in parts if part.startswith('"')]
-        if parts != [""] and len(parts) != fields:
+        if (number == 1 and len(quoted) == fields) or (parts != [""] and len(parts) != fields):
             return is_whole_with_quotes(content, fields)
-        if any(not QUOTED.fullmatch(part) for part in quoted):
-            return False
-        enclosed = enclosed or bool(quoted)
+        broken = broken or any(not QUOTED.fullmatch(part) for part in quoted)
         doubled = doubled or any('""' in part[1:-1] for part in quoted)
-        all_names = all_names or (number == 1 and len(quoted) == fields)
-    return enclosed and (doubled or all_names)
+    return doubled and not broken
 
 
 def is_whole_with_quotes(content, fields):

@@ -58,10 +58,22 @@ def open_arrow(file):
             name = column if column in reader.schema.names else column.split(".")[0]
             read = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
             for batch in read:
+                check_offsets(batch.select([name]))
                 for start in range(0, batch.num_rows, BATCH_ROWS):
                     yield batch.select([name]).slice(start, BATCH_ROWS)
 
         yield reader.schema, None, batches
+
+
+def check_offsets(batch):
+    """Raise ArrowInvalid where a damaged file would make pyarrow read past its memory; UTF-8 is a matter of a row."""
+    import pyarrow
+
+    try:
+        batch.validate(full=True)
+    except pyarrow.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
 
 
 def column_type(schema, column, where):
