@@ -67,7 +67,8 @@ def look(file):
             f"{file} is incomplete or no {named_codec} file, but {what}: give it the name of what it is, or download it"
             " again"
         )
-    table = ".arrow" if is_arrow(head) else ".parquet" if head.startswith(b"PAR1") and not is_text(head) else None
+    is_parquet = head.startswith(b"PAR1") and (kind == ".parquet" or not is_text(head))
+    table = ".parquet" if is_parquet else ".arrow" if is_arrow(head) else None
     if table or (kind in TABLES and head):
         if not table:
             raise UserError(f"{file} is no readable {kind} file, but {what_else(head) or 'text'}: download it again")

@@ -1,6 +1,7 @@
 """The stories of .csv and .tsv files: the delimiter, the header and the quoting that the file shows."""
 
 import csv
+import itertools
 import re
 
 from slm.errors import UserError, first_line
@@ -8,6 +9,7 @@ from slm.text.rows import LONGEST_NAME, BadRow, check_column, not_a_text
 from slm.text.story_bytes import BYTE_ORDER_MARK, numbered_lines
 
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+FIRST_ROWS = 20  # show the delimiter
 LONGEST_FIELD = 2**24  # characters: a quote that nothing closes must not read all of a file
 QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -38,9 +40,8 @@ def understand_csv(content, column):
 
 
 def read_header(content, column, quoting=csv.QUOTE_MINIMAL):
-    """(delimiter, fields) of the first row: the delimiter that has `column` among them, else the one with most fields.
-
-    Where several have it, the one that the file's name says is tried first. ([], "") for an empty file.
+    """(delimiter, fields) of the first row: the delimiter that has `column` among them, else the one that divides the
+    first rows into the same number of fields. The one that the file's name says comes first. Raises UserError.
     """
     usual = "\t" if content.kind == ".tsv" else ","
     headers = {}
@@ -48,14 +49,29 @@ def read_header(content, column, quoting=csv.QUOTE_MINIMAL):
         rows = csv.reader(lines_of(content), delimiter=delimiter, strict=True, quoting=quoting)
         try:
             headers[delimiter] = next((row for row in rows if row), [])
-        except csv.Error:
-            continue  # another delimiter, or the reader names the line
+        except csv.Error as error:
+            mistake = csv_mistake(f"{content.file}, line 1", delimiter, error)
+            continue
         if column in headers[delimiter]:
             return delimiter, headers[delimiter]
+    if not headers and usual == "\t" and quoting != csv.QUOTE_NONE:
+        return read_header(content, column, csv.QUOTE_NONE)
     if not headers:
-        return usual, ["?"] if quoting == csv.QUOTE_NONE else read_header(content, column, csv.QUOTE_NONE)[1]
-    best = max(headers, key=lambda delimiter: len(headers[delimiter]) if not is_a_row(headers[delimiter]) else 0)
-    return (best, headers[best]) if len(headers[best]) > 1 and usual in headers else (usual, headers.get(usual, ["?"]))
+        raise mistake
+    counts = {delimiter: fields_in_first_rows(content, delimiter, quoting) for delimiter in headers}
+    best = max(counts, key=counts.get)
+    delimiter = best if counts[best] > 1 or usual not in headers else usual
+    return delimiter, headers[delimiter]
+
+
+def fields_in_first_rows(content, delimiter, quoting):
+    """How many fields each of the first rows has, or 0 where they differ."""
+    rows = csv.reader(lines_of(content), delimiter=delimiter, strict=True, quoting=quoting)
+    try:
+        lengths = {len(row) for row in itertools.islice(rows, FIRST_ROWS) if row}
+    except csv.Error:
+        return 0
+    return lengths.pop() if len(lengths) == 1 else 0
 
 
 def lines_of(content):
@@ -122,10 +138,12 @@ def read_csv(content, options, fields, place, first_row=False):
             reason = not_a_text(text)
             yield BadRow(where, "it is not UTF-8: save the file as UTF-8") if reason else text.replace("\r\n", "\n")
     except csv.Error as error:
-        fix = "a text that begins with a quote ends with one, and a quote inside it is written twice"
-        if "new-line" in str(error):
-            fix = "save it with line ends of \\n or \\r\\n"
-        raise UserError(
-            f"{content.file}, line {start}: no row of fields between {DELIMITERS[delimiter]}"
-            f" ({first_line(error, 80)}): {fix}"
-        ) from error
+        raise csv_mistake(f"{content.file}, line {start}", delimiter, error) from error
+
+
+def csv_mistake(where, delimiter, error):
+    fix = "a text that begins with a quote ends with one, and a quote inside it is written twice"
+    if "new-line" in str(error):
+        fix = "save it with line ends of \\n or \\r\\n"
+    between = DELIMITERS[delimiter]
+    return UserError(f"{where}: no row of fields between {between} ({first_line(error, 80)}): {fix}")
