@@ -1,5 +1,6 @@
 """What a file is: one look at its first bytes, before a reader is chosen. Its name is a hint that must agree."""
 
+import codecs
 import re
 from typing import NamedTuple
 
@@ -107,7 +108,7 @@ def is_text(head):
     if encoding_of(head) != "utf-8":
         return True
     try:
-        head[:-4].decode()  # the last character may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # whose last character may be cut
     except UnicodeDecodeError:
         return False
     return b"\0" not in head

@@ -27,7 +27,7 @@ def opening(file, fix="download or write it again"):
     try:
         with contextlib.ExitStack() as stack:
             yield file if isinstance(file, Path) else stack.enter_context(file.open("rb"))
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, pyarrow.ArrowException, ValueError) as error:  # a name may not be UTF-8
         raise UserError(f"cannot read {file} ({first_line(error)}): {fix}") from error
 
 
