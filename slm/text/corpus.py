@@ -90,7 +90,8 @@ class Corpus:
                     break
         except (FileNotFoundError, NotADirectoryError) as error:
             if (path := current(self.folder, "meta.json")).exists():
-                raise UserError(f"{path.parent} is damaged ({error}): run `{prepare_with} --force`") from error
+                missing = Path(error.filename or path).name
+                raise UserError(f"{path.parent} is damaged (no {missing}): run `{prepare_with} --force`") from error
             prepared = sorted(meta.parent.name for meta in self.folder.parent.glob("*/meta.json"))
             others = f" (prepared: {', '.join(prepared)})" if prepared else ""
             raise UserError(f"no prepared data in {self.folder}{others}: run `{prepare_with}` first") from error
