@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import prepare
 from slm.errors import UserError
 from slm.text import encode, sources, text_files, tokenizer
+from slm.text.content import CONTROLS
 from slm.text.splits import same
 
 END = "<|endoftext|>"
@@ -68,7 +69,7 @@ def frame(texts, orient):
 
 # {name: (suffix, what writes it, what a reader of the format may give of a text, or None where it cannot have it)}
 FORMATS = {
-    "marked txt": (".txt", lambda texts, ends: f"{ends}{END}{ends}".join(t.replace("\n", ends) for t in texts), "txt"),
+    "marked txt": (".txt", lambda texts, ends: "".join(f"{t}\n{END}\n" for t in texts).replace("\n", ends), "txt"),
     "blank lines": (".txt", lambda texts, ends: (ends * 2).join(t.replace("\n", ends) for t in texts), "blank"),
     "jsonl": (".jsonl", lambda texts, ends: write_lines(rows_of(texts), ends), "json"),
     "json lines in .json": (".json", lambda texts, ends: write_lines(rows_of(texts), ends), "json"),
@@ -130,8 +131,8 @@ def files(draw):
     if rule == "table":
         return f"stories{suffix}", contents, stories
     encoding, codec = draw(st.sampled_from(list(ENCODINGS))), draw(st.sampled_from(list(CODECS)))
-    if encoding == "utf-16-le":  # without a mark, which ASCII shows
-        assume(contents.isascii() and len(contents) > 8 and contents.count("\0") * 20 < len(contents))
+    if encoding == "utf-16-le":  # without a mark, which letters of ASCII show
+        assume(contents.isascii() and len(contents) > 8 and not CONTROLS.search(contents))
     contents = ENCODINGS[encoding] + contents.encode(encoding)
     named = draw(st.booleans()) if codec else False
     return f"stories{suffix}{codec if named else ''}", CODECS[codec](contents), stories

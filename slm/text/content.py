@@ -35,6 +35,9 @@ NO_TEXT = {  # the same where the bytes are no text
 }
 
 
+CONTROLS = re.compile(r"[\0-\x08\x0e-\x1f]")
+
+
 class Content(NamedTuple):
     """A file, and what its first bytes say it is."""
 
@@ -121,10 +124,19 @@ def encoding_of(head):
             return encoding
     zeros = [head[i::4].count(0) / max(1, len(head) // 4) for i in range(4)]  # the share of zeros at each place of four
     for encoding, places in (("utf-32-le", (1, 2, 3)), ("utf-32-be", (0, 1, 2))):
-        if all((share > 0.7) == (place in places) for place, share in enumerate(zeros)):
+        if all((share > 0.7) == (place in places) for place, share in enumerate(zeros)) and has_letters(head, encoding):
             return encoding
     for encoding, first in (("utf-16-le", 1), ("utf-16-be", 0)):
         high, low = (zeros[first] + zeros[first + 2]) / 2, (zeros[1 - first] + zeros[3 - first]) / 2
-        if high > 0.2 and low < 0.05:
+        if high > 0.2 and low < 0.05 and has_letters(head, encoding):
             return encoding
     return "utf-8"
+
+
+def has_letters(head, encoding):
+    """Whether bytes are text in an encoding, without controls: those of a picture are none."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return not CONTROLS.search(text)
