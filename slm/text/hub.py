@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import errno
+import io
 import json
 import os
 import re
@@ -49,7 +50,7 @@ class HubFile:
         from huggingface_hub import HfFileSystem
 
         try:
-            return HfFileSystem().open(self.address(), mode)
+            return io.BufferedReader(HfFileSystem().open(self.address(), mode))
         except Exception as error:  # the client raises many kinds
             raise OSError(f"{first_line(error)}; check the network and run the same command again") from error
 

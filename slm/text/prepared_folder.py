@@ -87,8 +87,6 @@ def prepared_already(folder, recipe, optional):
     files = [name for name in PREPARED_FILES if current(folder, name).exists()]
     try:
         meta = read_meta(folder)
-        sizes = {name: current(folder, f"{name}.bin").stat().st_size for name in ("train", "validation")}
-        text = current(folder, meta["tokenizer"]).read_text()
     except (OSError, ValueError):
         if files and "tokenizer.tiktoken" not in files:
             raise UserError(
@@ -96,8 +94,13 @@ def prepared_already(folder, recipe, optional):
                 " it with --force"
             ) from None
         return None
+    try:
+        sizes = {name: current(folder, f"{name}.bin").stat().st_size for name in ("train", "validation")}
+        sha256 = tokenizer.sha256(current(folder, meta["tokenizer"]).read_text())
+    except (OSError, ValueError):
+        return None
     whole = all(size == 2 * meta["splits"][name]["tokens"] for name, size in sizes.items())
-    if not whole or tokenizer.sha256(text) != meta["tokenizer_sha256"]:
+    if not whole or sha256 != meta["tokenizer_sha256"]:
         return None
     for key in (*recipe, *(key for key in optional if key not in recipe)):
         if meta.get(key) == recipe.get(key):
