@@ -577,13 +577,8 @@ def prepare_from(hub, folder, *arguments, **variables):
     """`python prepare.py --dataset NAME ARGUMENTS` in another process whose hub is `hub`: (status, out, err)."""
     settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_OFFLINE": "0"} | variables
     variables = environment(HF_ENDPOINT=hub.url, HF_HOME=str(folder / "hf"), **settings)
-    process = start(
-        "prepare.py",
-        *(["--dataset", hub_server.NAME] if "--dataset" not in arguments else []),
-        *arguments,
-        cwd=folder,
-        env=variables,
-    )
+    dataset = [] if "--dataset" in arguments else ["--dataset", hub_server.NAME]
+    process = start("prepare.py", *dataset, *arguments, cwd=folder, env=variables)
     out, err = process.communicate(timeout=PATIENCE)
     return SimpleNamespace(status=process.returncode, out=out, err=err)
 
