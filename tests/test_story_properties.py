@@ -189,8 +189,7 @@ def check_damage(file, place, bit, cut):
         path.write_bytes(damaged)
         try:
             found, _ = stories_of(path)
-        except UserError as error:
-            assert "\n" not in str(error) or "\n" in name
+        except UserError:
             return
     gzipped = contents.startswith(b"\x1f\x8b")
     whole = gzipped or (cut and contents.startswith((b"\x28\xb5\x2f\xfd", b"PAR1", b"\xff\xff\xff\xff")))
