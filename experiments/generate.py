@@ -13,7 +13,6 @@ run that stops keeps its whole stories; the same command goes on from them, with
 import contextlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +22,12 @@ from tqdm import tqdm
 from model import capture_cuda_graph, sample_token
 from slm import devices
 from slm.errors import UserError, run_script
-from slm.files import atomic_write, lock_folder, make_folder
+from slm.files import atomic_write, current, lock_folder, make_folder, publish, settle
 from slm.models import checkpoint
 from slm.options import OptionParser
 from slm.text import tokenizer
-from slm.text.corpus import count_tokens
-from slm.text.prepared_folder import PREPARED_FILES, check_name, finish_folder
+from slm.text.corpus import TokenFile, count_tokens
+from slm.text.prepared_folder import PREPARED_FILES, check_name, write_description
 
 STEPS = 256  # between two copies to the CPU
 VALIDATION_SLOTS = 64  # one slot of so many, and at least one, writes the validation split
@@ -169,13 +168,14 @@ def open_folder(folder, recipe):
     """
     make_folder(folder, "give another --name")
     lock = lock_folder(folder, f"another program is writing {folder}: wait for it, or give another --name")
+    settle(folder)
     for name in PREPARED_FILES:
-        if (folder / name).exists():
+        if current(folder, name).exists():
             raise UserError(f"{folder} has a {name} already: move it away, or give another --name")
     partial, text = folder / ".generated", json.dumps(recipe)
     make_folder(partial, "give another --name")
-    path, tokens = partial / "recipe.json", partial / "train.bin"
-    if tokens.exists() and tokens.stat().st_size and path.read_text() != text:
+    path, tokens = folder / ".recipe.json", partial / "train.bin"
+    if tokens.exists() and tokens.stat().st_size and not (path.exists() and path.read_text() == text):
         raise UserError(f"another command began {partial}: remove it, or give another --name")
     with atomic_write(path) as file:
         file.write(text.encode())
@@ -206,10 +206,12 @@ def main():
         if devices.is_out_of_memory(error):
             raise UserError(f"out of memory: give fewer --slots than {options.slots:,}") from error
         raise
-    splits = count_tokens(paths, encoding)
+    files = {split: TokenFile(path) for split, path in paths.items()}
+    splits = {split: count_tokens(file, encoding) | {"crc32": file.crc32()} for split, file in files.items()}
     meta = recipe | {"slots": options.slots, "splits": splits, "vocab_size": encoding.n_vocab}
-    finish_folder(partial, folder, encoding, meta)
-    shutil.rmtree(partial)
+    write_description(partial, encoding, meta)
+    publish(partial, folder)
+    (folder / ".recipe.json").unlink()
     for split, counts in splits.items():
         print(f"{folder}/{split}.bin: {counts['stories']:,} stories, {counts['tokens']:,} tokens")
     if lock:

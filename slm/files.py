@@ -116,11 +116,7 @@ def folder_transaction(folder, busy, hint):
         shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
         make_folder(partial, hint)
         yield partial
-        for path in partial.iterdir():
-            if (folder / path.name).is_dir():
-                raise UserError(f"cannot replace {folder / path.name} (it is a folder): move it away")
-        os.replace(partial, folder / NEW)
-        settle(folder)
+        publish(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         with contextlib.suppress(OSError):  # Windows keeps a file that is open
@@ -129,6 +125,15 @@ def folder_transaction(folder, busy, hint):
                 folder.rmdir()
         if lock:
             lock.close()
+
+
+def publish(partial, folder):
+    """Give the files in the folder `partial`, on the same file system, their names in `folder`, in one rename."""
+    for path in partial.iterdir():
+        if (folder / path.name).is_dir():
+            raise UserError(f"cannot replace {folder / path.name} (it is a folder): move it away")
+    os.replace(partial, folder / NEW)
+    settle(folder)
 
 
 def settle(folder):

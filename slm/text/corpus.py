@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -51,6 +52,10 @@ class TokenFile:
         """Yield the tokens in arrays of at most PART_TOKENS, each mapped by itself, which bounds the memory."""
         for start in range(0, self.tokens, PART_TOKENS):
             yield self.map()[start : start + PART_TOKENS]
+
+    def crc32(self):
+        """The checksum of the tokens, as in meta.json."""
+        return functools.reduce(lambda crc32, part: zlib.crc32(part, crc32), self.parts(), 0)
 
     def check_ids(self, vocab_size):
         """Raise UserError, which names the place, where an id is beyond the vocabulary."""
@@ -129,10 +134,8 @@ class Corpus:
         The checksum is compared where meta.json has one (format 2), and each id with the vocabulary.
         """
         for name, file in self.files.items():
-            crc32 = 0
-            for part in file.parts():
-                crc32 = zlib.crc32(part, crc32)
             file.check_ids(self.vocab_size)
+            crc32 = file.crc32()
             if crc32 != self.meta["splits"][name].get("crc32", crc32):
                 raise UserError(f"{file.path} is damaged (another checksum than in meta.json): prepare it again")
 
