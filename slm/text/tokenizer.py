@@ -180,7 +180,10 @@ def interruptible(function):
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # a wait without an end does not hear Ctrl-C on Windows
     return future.result()
 
 
