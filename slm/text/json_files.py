@@ -54,7 +54,7 @@ def has_rows_in_lines(content):
     """Whether each line is a row: the first is a whole value and another follows; a damaged one goes by the name."""
     with reading(content) as opened:
         if len(opened.readline(LONGEST_LINE)) == LONGEST_LINE:
-            return False  # a document in one long line
+            return content.kind == ".jsonl"  # else a document in one long line
     lines = filter(None, (line.strip().strip(BYTE_ORDER_MARK) for _, line in numbered_lines(content)))
     first = next(lines, "")
     try:
