@@ -543,7 +543,7 @@ def test_no_network(empty, monkeypatch):
     def refuse(*_arguments, **_more):
         raise ConnectionError("Couldn't reach the Hub")
 
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
     assert_mistake(call("prepare.py"), "roneneldan/TinyStories", "hub", "--dataset sample", "local")
     assert not (empty / "data").exists()
 
