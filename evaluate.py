@@ -35,7 +35,7 @@ from slm.evaluation.story_figures import compare_stories, continue_stories, draw
 from slm.models.load import load_model
 from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments
 from slm.text import tokenizer
-from slm.text.corpus import Corpus
+from slm.text.corpus import Corpus, TokenFile
 from slm.training import micro_batch
 from slm.training.distributed import ProcessGroup
 from slm.training.evaluation import Evaluator, Score
@@ -66,7 +66,8 @@ def validation_loss(loaded, corpus, texts, device, dtype):
             path = Path(folder) / "validation.bin"
             encode_stories(texts, loaded.encoding).tofile(path)
             tokens = {"validation": path.stat().st_size // 2}
-            corpus = SimpleNamespace(path=lambda split: path, tokens=tokens, text_bytes=corpus.text_bytes)
+            files = {"validation": TokenFile(path)}
+            corpus = SimpleNamespace(files=files, tokens=tokens, text_bytes=corpus.text_bytes)
         evaluate = Evaluator(corpus, config, device, dtype, ProcessGroup(device.type, "auto"))
         tokens = corpus.tokens["validation"]
         size = micro_batch.candidates(model, -(-tokens // config.block_size), device, False, 0)[0]
@@ -76,7 +77,6 @@ def validation_loss(loaded, corpus, texts, device, dtype):
                 score = evaluate(model, size)
             finally:
                 hook.remove()
-                evaluate.file.file.close()
     return score, tokens
 
 
@@ -109,7 +109,7 @@ def corpus_encoding(corpus):
 def evaluate(loaded, corpus, device, dtype, options, sampling):
     """All figures, as --json prints them."""
     own = corpus_encoding(corpus)
-    texts, train = story_texts(corpus, own), np.memmap(corpus.path("train"), np.uint16, "r")
+    texts, train = story_texts(corpus, own), corpus.files["train"].map()
     score, tokens = validation_loss(loaded, corpus, texts, device, dtype)
     described, left_out = evaluate_sense(loaded, corpus, texts, train, options)
     chosen = draw_openings(texts, options.num_samples, options.seed)

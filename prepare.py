@@ -3,45 +3,44 @@
     python prepare.py                                   TinyStories from the Hugging Face hub, GPT-2's vocabulary
     python prepare.py --vocab_size 8192                 ... and a vocabulary of 8,192 tokens, trained on the stories
     python prepare.py --dataset sample                  the embedded sample: no network, a few seconds
-    python prepare.py --dataset my_stories.txt          a .txt, .csv, .tsv, .json, .jsonl or .parquet file, plain, .gz
-                                                        or .zst, or a folder of them
+    python prepare.py --dataset my_stories.txt          a .txt, .csv, .tsv, .json, .jsonl, .parquet or .arrow file,
+                                                        plain, .gz or .zst, or a folder of them
     python prepare.py --dataset my_stories.txt --vocab_of out/tinystories      ... to fine-tune that run on
 
-A .bin is a flat array of uint16 token ids, one end-of-text after each story; meta.json beside it says the rest. The
-stories stream through in batches, so memory does not grow with the corpus. New files are written in data/NAME/.partial
-and take their final names when all of them are whole, meta.json last: where meta.json is, the rest is too.
+It says what it understood before it begins: the format, the files of each split, the first story. A .bin is a flat
+array of uint16 token ids, one end-of-text after each story; meta.json beside it says the rest. The stories stream
+through in batches, so memory does not grow with the corpus. New files are written in data/NAME/.partial, and take their
+names together when all of them are whole and stories drawn at random are found in them.
 """
 
 import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a line
 
 # isort: split
 
-import json
 import os
 import platform
 import re
-import shlex
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 from tqdm import tqdm
 
-from slm.config import TrainConfig
-from slm.config_parser import read_config_file
-from slm.errors import UserError, run_script
-from slm.files import ROOT, atomic_write
+from slm.commands import fitting_recipe, train_command
+from slm.errors import UserError, run_script, say
 from slm.options import OptionParser
 from slm.text import sources, tokenizer
 from slm.text.encode import encode_split, has_gigatoken
-from slm.text.prepared_folder import PREPARED_FILES, check_name, finish_folder, partial_folder
+from slm.text.prepared_folder import check_name, partial_folder, prepared_already, write_description
+from slm.text.splits import Leaks, split_off_validation
 from slm.text.story_bytes import split_name
 
 SAMPLE_VOCAB_SIZE = 2048
 VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
-IF_GIVEN = ("config", "max_stories", "file_is_story")  # options that are in a recipe only where they are given
-SMALL_CORPUS, SMALLEST_CORPUS = 50_000_000, 5_000_000  # bytes of text; fewer ask for many passes, or a smaller model
+OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story")  # options of `sources.open_source`
+OPTIONAL = (*OF_THE_SOURCE, "drop_leaks")  # options that are in a recipe only where they are given
+BEGINNING = 80  # letters of a story that are shown
 
 
 def parse_options():
@@ -50,12 +49,15 @@ def parse_options():
     parser.option("--name", None, "the folder under data/ (default: the last part of the dataset, in lower case)")
     parser.option("--vocab_size", None, "train so many tokens; 0: GPT-2's vocabulary (default: 0; sample: 2048)", int)
     parser.option("--vocab_of", None, "the vocabulary of a run, checkpoint or exported folder, to fine-tune it")
-    parser.option("--text_column", "text", "the column that holds the stories")
+    parser.option("--text_column", "text", "the column that holds the stories; a.b: the column b inside of a")
     parser.option("--file_is_story", False, "each .txt file of a folder is one story, whatever is in it")
     parser.option("--max_stories", None, "the first N stories of each split that the source has (default: all)", int)
+    parser.option("--split", None, "the split to train on, where it is not called train")
     parser.option("--config", None, "the configuration of a data set on the hub that has several")
     parser.option(
-        "--streaming", False, "leave a data set on the hub, which each pass over the stories then reads again (2 to 4)"
+        "--streaming",
+        False,
+        "keep no data set of the hub on this disk: each pass over the stories (2 to 4) reads it again",
     )
     parser.option(
         "--validation_fraction",
@@ -63,10 +65,13 @@ def parse_options():
         f"to validate on, where the source has no such split; of a short text a tenth, up to {LEAST_STORIES} stories",
         float,
     )
-    parser.option("--num_proc", os.cpu_count() or 1, "threads that tokenize", int)
+    parser.option("--drop_leaks", False, "leave stories out of validation that are in train too")
+    parser.option("--allow_bad_rows", False, "leave out rows that cannot be read, even if they are more than 1 %%")
+    parser.option("--threads", os.cpu_count() or 1, "threads that tokenize", int, alias="--num_proc")
     parser.option("--force", False, "prepare again, even if everything is in place")
     options = parser.parse()
 
+    options.dataset = sources.plain_name(options.dataset)
     if not options.name:
         last_part = split_name(Path(options.dataset).expanduser().resolve().name)[0]
         options.name = re.sub(r"[^\w.-]+", "_", last_part).lower()
@@ -81,8 +86,8 @@ def parse_options():
         raise UserError(f"--vocab_size must be 0 or {bounds}, not {options.vocab_size}")
     if options.max_stories is not None and options.max_stories < 1:
         raise UserError(f"--max_stories must be at least 1, not {options.max_stories}")
-    if options.num_proc < 1:
-        raise UserError(f"--num_proc must be at least 1, not {options.num_proc}")
+    if options.threads < 1:
+        raise UserError(f"--threads must be at least 1, not {options.threads}")
     return options
 
 
@@ -96,34 +101,39 @@ def model_to_tune(name):
     return tokenizer.from_text(contents["tokenizer"]), contents["model_config"]["block_size"]
 
 
-def prepare(recipe, folder, threads, encoding=None, streaming=False):
-    """Write what `recipe` (the first entries of meta.json) says into `folder`, and return the contents of meta.json.
+def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_rows=False):
+    """Write what `recipe` (entries of meta.json) says into `folder`, and return the contents of meta.json.
 
     encoding: the vocabulary to use; None makes one from the stories. streaming: leave a data set on the hub.
-    Raises UserError; the old files are then whole.
+    allow_bad_rows: however many. Raises UserError; the old files are then whole.
     """
     # the source and its splits
-    if_given = {key: recipe[key] for key in IF_GIVEN if key in recipe}
-    source = sources.open_source(recipe["source"], recipe["text_column"], streaming=streaming, **if_given)
+    name, given = recipe["source"], {key: recipe[key] for key in OF_THE_SOURCE if key in recipe}
+    source = sources.open_source(
+        name, recipe["text_column"], streaming=streaming, allow_bad_rows=allow_bad_rows, **given
+    )
     for note in source.notes:
-        print(note)
-    stamp = sources.source_stamp(recipe["source"])
+        say(note)
+    stamp = sources.source_stamp(name)
     with partial_folder(folder) as partial:
-        splits, repeated = source.splits, None
+        splits, repeated, leaks = source.splits, None, None
+        say_story("first", next(iter(splits["train"]), ""))
         if "validation" in splits:
             if recipe.get("validation_fraction", VALIDATION_FRACTION) != VALIDATION_FRACTION:
-                print("--validation_fraction means nothing here: the source has a validation split")
+                say("--validation_fraction means nothing here: the source has a validation split")
+            leaks = Leaks(splits["validation"])
         else:
             fraction = recipe["validation_fraction"]
             least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
-            splits, repeated = sources.split_off_validation(splits["train"], fraction, least)
+            splits, repeated = split_off_validation(splits["train"], fraction, least)
+            say_story("last", source.splits["train"].last)
 
         # the vocabulary
         packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
         if encoding is None and recipe["vocab_size"] == tokenizer.GPT2_VOCAB_SIZE:
             encoding = tokenizer.gpt2()
         elif encoding is None:
-            print(f"vocabulary: training {recipe['vocab_size']:,} tokens on the stories", flush=True)
+            say(f"vocabulary: training {recipe['vocab_size']:,} tokens on the stories")
             train, units = splits["train"], {"unit": " stories", "unit_scale": True}
             bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, **units)
             encoding = tokenizer.train_bpe(bar, recipe["vocab_size"])
@@ -131,101 +141,60 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False):
 
         # the tokens
         counts = {}
-        for name, split in splits.items():
-            with atomic_write(partial / f"{name}.bin") as file:
-                counts[name] = encode_split(f"{name}: tokenizing and writing", split, encoding, threads, file.write)
-            if not counts[name]["stories"]:
-                raise UserError(f"the {name} split of {recipe['source']} has no stories (empty rows: {split.empty:,})")
-        if sources.source_stamp(recipe["source"]) != stamp:
-            raise UserError(f"{recipe['source']} changed while it was read: run the same command again")
+
+        def encode(split, stories, rows):
+            path = partial / f"{split}.bin"
+            counts[split] = encode_split(f"{split}: tokenizing and writing", stories, rows, encoding, threads, path)
+            if not counts[split]["stories"]:
+                empty = source.splits[split].empty if split in source.splits else 0
+                raise UserError(f"the {split} split of {name} has no stories (empty rows: {empty:,})")
+
+        train, validation = splits["train"], splits["validation"]
+        encode("train", leaks.watch(train) if leaks else train, train.rows)
+        if leaks:
+            say_story("last", train.last)
+            if found := leaks.count():
+                say(
+                    f"{found:,} stories of validation are in train too (one begins: {leaks.first[:BEGINNING]}):"
+                    + (" left out of validation" if "drop_leaks" in recipe else " --drop_leaks leaves them out")
+                )
+            validation = leaks.without() if "drop_leaks" in recipe else validation
+        encode("validation", validation, validation.rows)
+        if sources.source_stamp(name) != stamp:
+            raise UserError(f"{name} changed while it was read: run the same command again")
 
         # what they are
+        first_bad = next((split.first_bad for split in source.splits.values() if split.bad), None)
         meta = recipe | {
             "splits": counts,
             "empty_rows": sum(split.empty for split in source.splits.values()),
+            "bad_rows": sum(split.bad for split in source.splits.values()),
+            "first_bad_row": first_bad and f"{first_bad.where}: {first_bad.reason}",
             "marked_stories": sum(split.marked for split in source.splits.values()),
             "repeated_stories": repeated,
+            "leaked_stories": leaks and found,
             "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
         }
-        return finish_folder(partial, folder, encoding, meta)
+        return write_description(partial, encoding, meta)
 
 
-def prepared_already(folder, recipe):
-    """The contents of meta.json if `folder` is whole and `recipe` made it, or None where something is missing.
-
-    Raises UserError where another recipe made it, or where it holds files that prepare.py did not write.
-    """
-    files = [name for name in PREPARED_FILES if (folder / name).exists()]
-    try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        sha256 = meta["tokenizer_sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        if files and "tokenizer.tiktoken" not in files:
-            raise UserError(
-                f"{folder} has a {files[0]} that prepare.py did not write: move it, give another --name, or overwrite"
-                " it with --force"
-            ) from None
-        return None
-    try:
-        sizes = {name: (folder / f"{name}.bin").stat().st_size for name in meta["splits"]}
-        if any(size != 2 * meta["splits"][name]["tokens"] for name, size in sizes.items()):
-            return None
-        if tokenizer.sha256((folder / meta["tokenizer"]).read_text()) != sha256:
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    for key in (*recipe, *(key for key in IF_GIVEN if key not in recipe)):
-        if meta.get(key) != recipe.get(key):
-            if key == "source_stamp" and meta.get(key) == sources.source_stamp(recipe["source"], hidden=True):
-                continue  # prepared when hidden files counted too (until November 2026)
-            was = "its source has changed" if key == "source_stamp" else f"it was made with {key} {meta.get(key)}"
-            if key in IF_GIVEN and key not in meta:
-                was = f"it was made without --{key}"
-            raise UserError(
-                f"{folder} is prepared already, but {was}: --force rebuilds it, --name puts this one beside it"
-            )
-    return meta
-
-
-def fitting_recipe(folder, meta):
-    """The name of the recipe in config/ for a prepared folder: its own, else by the size of the text."""
-    own = ROOT / "config" / f"{folder.name}.py"
-    if own.exists() and read_config_file(own).get("dataset") == folder.name:
-        return folder.name
-    size = meta["splits"]["train"]["text_bytes"]
-    return "sample" if size < SMALLEST_CORPUS else "small_corpus" if size < SMALL_CORPUS else "tinystories_8k"
-
-
-def train_command(folder, meta, vocab_of=None, block_size=None, recipe=None):
-    """The command that trains on a prepared folder, with a context that is in each of its splits.
-
-    vocab_of, block_size: the model to fine-tune, and its context. recipe: its name in config/; None takes the fitting.
-    """
-    recipe = "finetune" if vocab_of else recipe or fitting_recipe(folder, meta)
-    config = ROOT / "config" / f"{recipe}.py"
-    values = read_config_file(config)
-    options = [f"--init_from={vocab_of}"] if vocab_of else []
-    if not recipe == values.get("dataset") == folder.name:
-        options.append(f"--dataset={folder.name}")
-    block_size = block_size or values.get("block_size", TrainConfig.block_size)
-    shortest = min(split["tokens"] for split in meta["splits"].values())
-    if shortest < block_size:  # train.py needs one window of block_size tokens in each split
-        options.append(f"--block_size={2 ** (shortest.bit_length() - 1)}")
-    in_repository = Path.cwd() == ROOT
-    scripts = ["train.py", f"config/{recipe}.py"] if in_repository else [str(ROOT / "train.py"), str(config)]
-    return shlex.join(["python", *scripts, *options])
+def say_story(which, story):
+    """Show how a story begins, as it is trained on."""
+    if story:
+        say(f"the {which} story begins: {story[:BEGINNING]}{' ...' if len(story) > BEGINNING else ''}")
 
 
 def summary(folder, meta, command):
-    """What was prepared, as lines of text: the splits, what was left out or repeats, and what comes next."""
+    """What was prepared, as a list of lines: the splits, what was left out or repeats, and what comes next."""
     lines = [f"{'':12}{'stories':>12}{'tokens':>15}{'text bytes':>15}{'longest story':>20}"]
     for name, counts in meta["splits"].items():
-        longest = counts.get("longest_story", "")  # since November 2026
+        longest = counts.get("longest_story", "")
         longest = longest and f"{longest:,} token{'s' * (longest != 1)}"
         row = f"{name:12}{counts['stories']:>12,}{counts['tokens']:>15,}{counts['text_bytes']:>15,}{longest:>20}"
         lines.append(row.rstrip())
     for key, text in (
         ("empty_rows", "empty rows, left out"),
+        ("bad_rows", f"rows that cannot be read, left out (the first: {meta.get('first_bad_row')})"),
         ("repeated_stories", "stories equal to an earlier one (all equal stories are in one split)"),
         ("marked_stories", "stories with <|endoftext|> inside (it is read as text)"),
     ):
@@ -235,7 +204,7 @@ def summary(folder, meta, command):
         lines.append(
             "a split is shorter than the recipe's context: more text, or a larger --validation_fraction, helps"
         )
-    return "\n".join([*lines, f"vocabulary {meta['vocab_size']:,} in {folder}", f"next: {command}"])
+    return [*lines, f"vocabulary {meta['vocab_size']:,} in {folder}", f"next: {command}"]
 
 
 def main():
@@ -253,18 +222,19 @@ def main():
         "vocab_size": encoding.n_vocab if encoding else options.vocab_size,
         "vocab_of": tokenizer.sha256(tokenizer.to_text(encoding)) if encoding else None,
     }
-    recipe |= {key: getattr(options, key) for key in IF_GIVEN if getattr(options, key)}
+    recipe |= {key: getattr(options, key) for key in OPTIONAL if getattr(options, key)}
     start = time.perf_counter()
-    meta = None if options.force else prepared_already(folder, recipe)
+    meta = None if options.force else prepared_already(folder, recipe, OPTIONAL)
     if meta:
-        print(f"{folder} is already prepared (--force rebuilds it)")
+        say(f"{folder} is already prepared (--force rebuilds it)")
     else:
-        meta = prepare(recipe, folder, options.num_proc, encoding, options.streaming)
-        print(f"prepared in {time.perf_counter() - start:.1f} s")
+        meta = prepare(recipe, folder, options.threads, encoding, options.streaming, options.allow_bad_rows)
+        say(f"prepared in {time.perf_counter() - start:.1f} s")
     command = train_command(folder, meta, options.vocab_of, block_size)
-    print(summary(folder, meta, command))
+    for line in summary(folder, meta, command):
+        say(line)
     if not options.vocab_of and fitting_recipe(folder, meta) != "sample":
-        print(f"without a GPU: {train_command(folder, meta, recipe='sample')}")
+        say(f"without a GPU: {train_command(folder, meta, recipe='sample')}")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class StoryPrinter:
 
     def flush(self):
         while self.current < len(self.texts):
-            sys.stdout.write(printable(self.texts[self.current]))
+            sys.stdout.write(printable(self.texts[self.current], keep="\n\t"))
             self.texts[self.current] = ""
             if not self.ended[self.current]:
                 break

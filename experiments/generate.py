@@ -13,7 +13,6 @@ run that stops keeps its whole stories; the same command goes on from them, with
 import contextlib
 import json
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,12 @@ from tqdm import tqdm
 
 from slm import devices
 from slm.errors import UserError, run_script
-from slm.files import atomic_write, lock_folder, make_folder
+from slm.files import atomic_write, current, lock_folder, make_folder, publish, settle
 from slm.models.generation import Batch, newer_half, prefill
 from slm.models.load import load_model
 from slm.options import OptionParser, add_model_option
-from slm.text.corpus import count_tokens
-from slm.text.prepared_folder import PREPARED_FILES, check_name, finish_folder
+from slm.text.corpus import TokenFile, count_tokens
+from slm.text.prepared_folder import PREPARED_FILES, check_name, write_description
 
 STEPS = 256  # tokens per row between two writes
 STRIDE = 16  # tokens per row between two looks at the rows; divides STEPS
@@ -169,13 +168,14 @@ def open_folder(folder, recipe):
     """
     make_folder(folder, "give another --name")
     lock = lock_folder(folder, f"another program is writing {folder}: wait for it, or give another --name")
+    settle(folder)
     for name in PREPARED_FILES:
-        if (folder / name).exists():
+        if current(folder, name).exists():
             raise UserError(f"{folder} has a {name} already: move it away, or give another --name")
     partial, text = folder / ".generated", json.dumps(recipe)
     make_folder(partial, "give another --name")
-    path, tokens = partial / "recipe.json", partial / "train.bin"
-    if tokens.exists() and tokens.stat().st_size and path.read_text() != text:
+    path, tokens = folder / ".recipe.json", partial / "train.bin"
+    if tokens.exists() and tokens.stat().st_size and not (path.exists() and path.read_text() == text):
         raise UserError(f"another command began {partial}: remove it, or give another --name")
     with atomic_write(path) as file:
         file.write(text.encode())
@@ -204,10 +204,12 @@ def main():
         if devices.is_out_of_memory(error):
             raise UserError(f"out of memory: give fewer --slots than {options.slots:,}") from error
         raise
-    splits = count_tokens(paths, encoding)
+    files = {split: TokenFile(path) for split, path in paths.items()}
+    splits = {split: count_tokens(file, encoding) | {"crc32": file.crc32()} for split, file in files.items()}
     meta = recipe | {"slots": options.slots, "splits": splits, "vocab_size": encoding.n_vocab}
-    finish_folder(partial, folder, encoding, meta)
-    shutil.rmtree(partial)
+    write_description(partial, encoding, meta)
+    publish(partial, folder)
+    (folder / ".recipe.json").unlink()
     for split, counts in splits.items():
         print(f"{folder}/{split}.bin: {counts['stories']:,} stories, {counts['tokens']:,} tokens")
     if lock:

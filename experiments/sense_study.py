@@ -181,7 +181,7 @@ def baseline_rows(corpus_name, stories, block_size):
     corpus = Corpus(Path("data") / corpus_name)
     encoding = tokenizer.from_text(corpus.tokenizer_text)
     questions = read_questions(stories, encoding, block_size)
-    tokens = np.memmap(corpus.path("train"), np.uint16, "r")
+    tokens = corpus.files["train"].map()
     for order, size in ((1, "unigram"), (2, "bigram")):
         shares = measure(NgramScorer(tokens, encoding.n_vocab, encoding.eot_token, order), questions)
         yield {

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field, fields
 
+from slm import commands
 from slm.errors import UserError
-from slm.files import ROOT, user_path
+from slm.files import user_path
 
 
 def option(default, help, at_least=None, above=None, below=None):
@@ -101,15 +102,8 @@ class TrainConfig:
 
     @property
     def prepare_command(self):
-        """The command that prepares `dataset`: that of its recipe's docstring, or one that the user completes."""
-        from slm.config_parser import read_config_file
-
-        for path in sorted((ROOT / "config").glob("*.py")):
-            lines = path.read_text(encoding="utf-8").splitlines()
-            commands = [line.strip().split(" && ")[0] for line in lines if line.strip().startswith("python prepare.py")]
-            if commands and read_config_file(path).get("dataset") == self.dataset:
-                return commands[0]
-        return f"python prepare.py --dataset YOUR_TEXT --name {self.dataset}"
+        """The command that prepares `dataset`."""
+        return commands.prepare_command(self.dataset)
 
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}

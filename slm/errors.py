@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -93,12 +92,25 @@ def print_note(text):
         print(printable(text), file=sys.stderr)
 
 
-def printable(text):
-    """The text with "\N{REPLACEMENT CHARACTER}" in place of control characters other than newline and tab.
+def say(text):
+    """Print one line on standard output; names and texts in it may hold anything."""
+    print(printable(text), flush=True)
 
-    For a text from outside (a story, a prompt, a file's name): as it is, it could clear or command the terminal.
+
+def printable(text, keep=""):
+    """`text` with escape sequences, line ends and other controls spelled out: `\\x1b` is four letters.
+
+    Names, headers and stories come from strangers, and a terminal obeys what it is sent. keep: controls that stay.
     """
-    return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", str(text))
+    text = str(text)
+    if text.isprintable():
+        return text
+    shown = (letter if letter.isprintable() or letter in keep else spelled(letter) for letter in text)
+    return "".join(shown)
+
+
+def spelled(letter):
+    return letter.encode("unicode_escape").decode()
 
 
 def first_line(error, length=160):

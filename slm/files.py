@@ -1,12 +1,14 @@
-"""Files and folders that are always whole under their final name, and folders that one program writes at a time."""
+"""Files that are always whole under their final name, and folders that one program writes at a time, as a whole."""
 
 import contextlib
 import errno
 import glob
 import itertools
+import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from slm.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
 LONGEST_NAME = 255  # bytes, on the file systems in use
+PARTIAL, NEW = ".partial", ".new"  # in a folder that changes: files that are being written, and all of them, whole
 
 
 def user_path(text):
@@ -127,3 +130,83 @@ def lock_folder(folder, busy):
         print(f"{folder} is on a file system without locks: start nothing else that writes there", file=sys.stderr)
         return None
     return file
+
+
+def read_json(path, largest=2**24):
+    """The JSON value of a regular file of at most `largest` bytes. Raises OSError or ValueError, whose text is short.
+
+    A FIFO or a device never ends, and nesting may be deeper than Python's stack.
+    """
+    path = Path(path)
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with open(path, "rb") as file:
+        contents = file.read(largest + 1)
+    if len(contents) > largest:
+        raise ValueError(f"it has more than {largest:,} bytes")
+    try:
+        return json.loads(contents)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
+
+
+@contextlib.contextmanager
+def folder_transaction(folder, busy, hint):
+    """A folder within `folder` to write files into; when the block ends well, all of them take their names in `folder`.
+
+    After a crash at any moment `folder` has all of the old files or all of the new: the change happens in one rename,
+    of `.partial` to `.new`. From then on a file in `.new` is the one that counts (`current`), and each moves to its
+    name; where a crash or a program that holds a file stops that, the next transaction goes on. Other files in
+    `folder` stay. Raises UserError: with the text `busy` where another process is at it, and ending with `hint` where
+    `folder` cannot be written. A failure leaves no new folder behind.
+    """
+    folder = Path(folder)
+    is_new = not folder.exists()
+    make_folder(folder, hint)
+    lock = lock_folder(folder, busy)
+    partial = folder / PARTIAL
+    try:
+        settle(folder)
+        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
+        make_folder(partial, hint)
+        yield partial
+        publish(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        with contextlib.suppress(OSError):  # Windows keeps a file that is open
+            if is_new and [path.name for path in folder.iterdir()] == [".lock"]:
+                (folder / ".lock").unlink()
+                folder.rmdir()
+        if lock:
+            lock.close()
+
+
+def publish(partial, folder):
+    """Give the files in the folder `partial`, on the same file system, their names in `folder`, in one rename."""
+    for path in partial.iterdir():
+        if (folder / path.name).is_dir():
+            raise UserError(f"cannot replace {folder / path.name} (it is a folder): move it away")
+    os.replace(partial, folder / NEW)
+    settle(folder)
+
+
+def settle(folder):
+    """Give the files in `.new` their names, where a transaction has left any there. Raises UserError; see `current`."""
+    new = folder / NEW
+    try:
+        for path in new.iterdir() if new.is_dir() else ():
+            os.replace(path, folder / path.name)
+        with contextlib.suppress(FileNotFoundError):
+            new.rmdir()
+    except OSError as error:
+        name = error.filename2 or error.filename
+        reason = error.strerror or error
+        raise UserError(f"cannot replace {name} ({reason}): stop what uses it, then run the same command") from error
+
+
+def current(folder, name):
+    """The path of the file `name` in a folder that transactions change."""
+    new = Path(folder) / NEW / name
+    return new if new.exists() else Path(folder) / name

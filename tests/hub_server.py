@@ -55,11 +55,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
             inside = [name for name in sorted(inside) if Path(name).is_relative_to(root) and Path(name) != root]
             if "recursive=true" not in self.path.lower():
                 inside = [name for name in inside if Path(name).parent == root]
-            return self.send_json([hub.entry(name) for name in inside], 200 if inside else 404)
+            return self.send_json([hub.entry(name) for name in inside]) if inside else self.send_missing()
         file = re.fullmatch(rf"/datasets/{NAME}/resolve/[^/]+/(.+)", path)
         if file and file[1] in hub.files:
             return self.send_file(file[1], hub.files[file[1]])
-        return self.send_json({"error": "Entry not found"}, 404)
+        return self.send_missing()
 
     do_HEAD = do_GET
 
@@ -73,6 +73,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def send_json(self, value, status=200):
         self.send_body(json.dumps(value).encode(), status, {"Content-Type": "application/json"})
+
+    def send_missing(self):
+        headers = {"Content-Type": "application/json", "X-Error-Code": "EntryNotFound"}
+        self.send_body(b'{"error": "Entry not found"}', 404, headers)
 
     def send_file(self, path, contents):
         headers = {"ETag": f'"{hashlib.sha1(contents).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}

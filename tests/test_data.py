@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from slm.errors import UserError
+from slm.text import corpus as corpus_module
 from slm.text import tokenizer
 from slm.text.corpus import Corpus, TokenFile
 from slm.training.batches import TrainBatches, validation_batches
@@ -26,7 +28,7 @@ def token_path(tmp_path):
 
 def train_batches(path, sequences, seed=1, rank=0, world_size=1):
     config = SimpleNamespace(block_size=10, sequences_per_step=sequences, seed=seed)
-    return TrainBatches(path, config, CPU, rank, world_size)
+    return TrainBatches(TokenFile(path), config, CPU, rank, world_size)
 
 
 # -- batches ----------------------------------------------------------------------------------------------------------
@@ -156,14 +158,38 @@ def change_meta(folder, **changes):
     (folder / "meta.json").write_text(json.dumps(meta | changes))
 
 
+def link(path, target):
+    path.unlink()
+    path.symlink_to(target)
+
+
+def pipe(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
 DAMAGE = {
     "no folder": (lambda folder: shutil.rmtree(folder), "no prepared data in .*small: run `python prepare.py X` first"),
     "no meta.json": (lambda folder: (folder / "meta.json").unlink(), "no prepared data"),
     "half a meta.json": (lambda folder: (folder / "meta.json").write_text("{"), "damaged .*: run `python prepare.py X"),
     "a list": (lambda folder: (folder / "meta.json").write_text("[]"), "meta.json is damaged"),
-    "a field is missing": (lambda folder: change_meta(folder, splits={}), "meta.json is damaged .*'train'"),
+    "a field is missing": (lambda folder: change_meta(folder, splits={}), "meta.json is damaged .*the train split"),
     "too long": (lambda folder: os.truncate(folder / "train.bin", 10**6), "train.bin has 1,000,000 bytes where"),
-    "no tokens": (lambda folder: (folder / "validation.bin").unlink(), "validation.bin has 0 bytes where"),
+    "no tokens": (lambda folder: (folder / "validation.bin").unlink(), r"is damaged \(no validation\.bin\)"),
+    "another format": (lambda folder: change_meta(folder, format=99), "unknown format 99"),
+    "a format that is none": (lambda folder: change_meta(folder, format=[2]), "unknown format"),
+    "a text for a number": (lambda folder: change_meta(folder, vocab_size="512"), "damaged .*vocab_size is '512'"),
+    "a number out of range": (lambda folder: change_meta(folder, vocab_size=10**9), "damaged .*vocab_size"),
+    "a true": (lambda folder: change_meta(folder, end_of_text=True), "damaged .*end_of_text"),
+    "a way out": (lambda folder: change_meta(folder, tokenizer="../../secret"), "damaged .*tokenizer is"),
+    "another dtype": (lambda folder: change_meta(folder, dtype="uint32"), "damaged .*dtype"),
+    "nesting": (lambda folder: (folder / "meta.json").write_text("[" * 100_000), "damaged .*nested too deeply"),
+    "a huge number": (lambda folder: (folder / "meta.json").write_text("1" * 10_000), "meta.json is damaged"),
+    "a device": (lambda folder: link(folder / "meta.json", "/dev/zero"), "damaged .*no regular file"),
+    "a device for tokens": (lambda folder: link(folder / "train.bin", "/dev/zero"), "damaged .*train.bin"),
+    "a device for a tokenizer": (lambda folder: link(folder / "tokenizer.tiktoken", "/dev/zero"), "no file of at most"),
+    "a pipe": (lambda folder: pipe(folder / "meta.json"), "damaged .*no regular file"),
+    "a pipe for tokens": (lambda folder: pipe(folder / "validation.bin"), "damaged .*validation.bin"),
     "another tokenizer": (
         lambda folder: (folder / "tokenizer.tiktoken").write_text("IQ== 0\n"),
         "the tokenizer is not",
@@ -177,6 +203,68 @@ def test_damage(folder, kind):
     damage(folder)
     with pytest.raises(UserError, match=words):
         Corpus(folder, "python prepare.py X")
+
+
+def test_a_corpus_of_format_1(folder):
+    """Without a format's number and checksums, as commit e13cb00 wrote it."""
+    meta = json.loads((folder / "meta.json").read_text())
+    del meta["format"]
+    for split in meta["splits"].values():
+        del split["crc32"]
+    (folder / "meta.json").write_text(json.dumps(meta))
+    corpus = Corpus(folder)
+    corpus.verify()
+    assert corpus.tokens["train"] == meta["splits"]["train"]["tokens"]
+
+
+def test_a_changed_token_is_found(folder):
+    """By its checksum; in format 1 by its place, where no vocabulary has it."""
+    Corpus(folder).verify()
+    tokens = np.fromfile(folder / "train.bin", np.uint16)
+    tokens[777] ^= 1
+    tokens.tofile(folder / "train.bin")
+    with pytest.raises(UserError, match=r"train\.bin is damaged .*checksum"):
+        Corpus(folder).verify()
+    tokens[777] = 60_000
+    tokens.tofile(folder / "train.bin")
+    with pytest.raises(UserError, match=r"train\.bin .*below 512: token 777 is 60000"):
+        Corpus(folder).verify()
+
+
+def test_what_is_open_is_what_is_described(folder, monkeypatch):
+    """prepare.py --force replaces the folder after its token files were opened: the new one is read, whole."""
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
+    tokens = np.fromfile(other / "train.bin", np.uint16)
+    tokens[0] ^= 1
+    tokens.tofile(other / "train.bin")
+    meta = json.loads((other / "meta.json").read_text())
+    meta["splits"]["train"]["crc32"] = zlib.crc32(tokens)
+    (other / "meta.json").write_text(json.dumps(meta))
+    read, reads = corpus_module.read_text, []
+
+    def replace_before(path):
+        if not reads:
+            for name in ("train.bin", "meta.json"):
+                os.replace(other / name, folder / name)
+        reads.append(path)
+        return read(path)
+
+    monkeypatch.setattr(corpus_module, "read_text", replace_before)
+    corpus = Corpus(folder)
+    assert len(reads) == 2 and corpus.meta == meta
+    corpus.verify()
+
+
+def test_a_change_that_was_not_finished(folder):
+    """prepare.py was killed between two renames: the corpus is the new one, whole."""
+    tokens = np.fromfile(folder / "train.bin", np.uint16)
+    (folder / ".new").mkdir()
+    os.replace(folder / "train.bin", folder / ".new/train.bin")
+    tokens[::-1].tofile(folder / "train.bin")
+    corpus = Corpus(folder)
+    corpus.verify()
+    assert np.array_equal(corpus.files["train"].map(), tokens)
 
 
 def test_what_is_prepared_beside(folder):
@@ -229,14 +317,33 @@ def test_a_folder_of_another_program(foreign):
     assert Corpus(foreign).tokens == corpus.tokens
 
 
+def test_another_programs_tokens_are_counted_once(foreign, monkeypatch):
+    counts = Corpus(foreign).meta["splits"]
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus_module, "count_tokens", lambda *_: pytest.fail("counted again"))
+        assert Corpus(foreign).meta["splits"] == counts
+    np.array([7] * 50, np.uint16).tofile(foreign / "val.bin")
+    assert Corpus(foreign).meta["splits"]["validation"]["tokens"] == 50
+    (foreign / ".counts.json").write_text("{")
+    assert Corpus(foreign).meta["splits"]["validation"]["tokens"] == 50
+
+
 def test_a_folder_of_another_program_that_does_not_fit(foreign):
     (foreign / "meta.pkl").touch()
     with pytest.raises(UserError, match=r"meta\.pkl says that the tokens are characters"):
         Corpus(foreign)
     (foreign / "meta.pkl").unlink()
-    for content in (np.array([50257], np.uint16).tobytes(), b"odd", b""):
+    ids = np.array([*range(100, 130), 50257, 3], np.uint16)
+    for content, words in (
+        (ids.tobytes(), r"below 50,257: token 30 is 50257"),
+        (b"odd", "no flat array of uint16 ids"),
+        (b"", "no flat array of uint16 ids"),
+        (ids.astype(np.uint32).tobytes(), "ids of 32 or 64 bits"),
+        (ids.astype(np.int64).tobytes(), "ids of 32 or 64 bits"),
+        ((ids.astype(np.uint32) + 2**17).tobytes(), "ids of 32 or 64 bits"),
+    ):
         (foreign / "val.bin").write_bytes(content)
-        with pytest.raises(UserError, match=r"val\.bin is no flat array of uint16 ids below 50,257"):
+        with pytest.raises(UserError, match=rf"val\.bin .*{words}"):
             Corpus(foreign)
     (foreign / "val.bin").unlink()
     with pytest.raises(UserError, match="no prepared data"):

@@ -1,6 +1,7 @@
 """slm/text/encode.py: batches, token ids in order, and the spot check against tiktoken."""
 
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from data.sample_stories import stories
 from slm.errors import UserError
 from slm.text import encode, tokenizer
-from slm.text.sources import Split
 
 
 @pytest.fixture
@@ -50,18 +50,18 @@ def test_tiktoken_gives_the_same_ids(without_gigatoken, monkeypatch, capsys):
     assert np.array_equal(slow, joined(texts))
 
 
-def test_a_split_is_counted():
-    texts = ["One two.", "Three", "", "Drei süße Äpfel."]
-    consumed = []
-    counts = encode.encode_split("counting", Split(lambda: iter(texts), 4), tokenizer.gpt2(), 1, consumed.append)
-    lengths = [len(tokenizer.gpt2().encode_ordinary(text)) for text in texts if text]
+def test_a_split_is_counted(tmp_path):
+    texts = ["One two.", "Three", "Drei süße Äpfel."]
+    counts = encode.encode_split("counting", texts, 3, tokenizer.gpt2(), 1, tmp_path / "t.bin")
+    lengths = [len(tokenizer.gpt2().encode_ordinary(text)) for text in texts]
     assert counts == {
         "stories": 3,
         "tokens": sum(lengths) + 3,
         "text_bytes": sum(len(text.encode()) for text in texts),
         "longest_story": max(lengths),
+        "crc32": zlib.crc32((tmp_path / "t.bin").read_bytes()),
     }
-    assert sum(map(len, consumed)) == counts["tokens"]
+    assert len(np.fromfile(tmp_path / "t.bin", np.uint16)) == counts["tokens"]
 
 
 def test_the_spot_check_is_a_uniform_sample():
@@ -70,16 +70,15 @@ def test_the_spot_check_is_a_uniform_sample():
     for _ in range(600):
         check = encode.SpotCheck(10)
         for start in range(0, 50, 25):
-            numbers = np.arange(start, start + 25)
-            check.add([str(i) for i in numbers], numbers, np.arange(1, 26))
+            check.add([str(i) for i in range(start, start + 25)], np.arange(1, 26))
         assert len(check.sample) == 10
-        for text, ids in check.sample.values():
-            assert ids.tolist() == [int(text)]
+        for text, start, length in check.sample.values():
+            assert (start, length) == (2 * int(text), 1)
             times[int(text)] += 1
     assert abs(times / 600 - 0.2).max() < 0.08  # five standard deviations
 
 
-def test_ids_that_are_not_tiktokens_stop_it(monkeypatch):
+def test_ids_that_are_not_tiktokens_stop_it(monkeypatch, tmp_path):
     """They are noticed wherever they begin: here in the last batch of three."""
 
     def wrong_from_the_third_batch_on(encoding, threads):
@@ -88,10 +87,36 @@ def test_ids_that_are_not_tiktokens_stop_it(monkeypatch):
         def encoder(batch):
             batches.append(batch)
             ids, ends = right(batch)
-            return (ids, ends) if len(batches) < 3 else (ids[::-1], ends)
+            if len(batches) < 3:
+                return ids, ends
+            letters = [np.frombuffer(text.encode(), np.uint8) for text in batch]  # right, but not tiktoken's
+            single = np.array([encoding.encode_single_token(bytes([byte])) for byte in range(256)], np.uint16)
+            return np.concatenate([single[part] for part in letters]), np.cumsum([len(part) for part in letters])
 
         return encoder
 
     monkeypatch.setattr(tokenizer, "gigatoken_encoder", wrong_from_the_third_batch_on)
     with pytest.raises(UserError, match="pip uninstall gigatoken"):
-        joined(list(stories(5000)))
+        encode.encode_split("", list(stories(5000)), 5000, tokenizer.gpt2(), 2, tmp_path / "t.bin")
+
+
+@pytest.mark.parametrize("wrong", ["a text", "an end-of-text", "the order"])
+def test_a_file_that_is_not_the_source_is_a_bug(monkeypatch, tmp_path, wrong):
+    """It keeps its traceback: no user can fix that."""
+    encoding, write = tokenizer.gpt2(), encode.encode
+
+    def encode_wrongly(*arguments):
+        for batch in write(*arguments):
+            ids = batch.ids.copy()
+            ends = np.flatnonzero(ids == encoding.eot_token)
+            if wrong == "a text":
+                ids[ends - 1] = 7
+            elif wrong == "an end-of-text":
+                ids[ends] = 7
+            else:
+                ids = np.roll(ids, 1)
+            yield batch._replace(ids=ids)
+
+    monkeypatch.setattr(encode, "encode", encode_wrongly)
+    with pytest.raises(RuntimeError, match=r"t\.bin has another text at token"):
+        encode.encode_split("", list(stories(50)), 50, encoding, 2, tmp_path / "t.bin")

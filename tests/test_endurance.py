@@ -26,6 +26,7 @@ from conftest import (
 )
 
 from slm.models.checkpoint import load_checkpoint
+from slm.text.corpus import TokenFile
 from slm.training.batches import TrainBatches
 
 STEPS = ["--max_iters=600", "--warmup_iters=10", "--eval_interval=5", "--eval_iters=1", "--log_interval=1"]
@@ -42,7 +43,7 @@ def test_memory_stays_flat(tmp_path):
     with open(path, "wb") as file:
         file.truncate(2**30)  # zeros, which take memory when they are read and no time to write
     config, _ = small_config("--block_size=128", "--batch_size=64")
-    batches = TrainBatches(path, config, torch.device("cpu"))
+    batches = TrainBatches(TokenFile(path), config, torch.device("cpu"))
     resident = []
     for step in range(2_000):
         batches[64 * step]

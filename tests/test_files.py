@@ -2,6 +2,7 @@
 
 import errno
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -10,8 +11,8 @@ import pytest
 from conftest import PATIENCE, Output, start_command
 
 from slm import files
-from slm.errors import UserError, did_you_mean, first_line, run_script
-from slm.files import ROOT, atomic_folder, atomic_write, lock_folder, make_folder
+from slm.errors import UserError, did_you_mean, first_line, print_note, printable, run_script, say
+from slm.files import ROOT, atomic_folder, atomic_write, lock_folder, make_folder, read_json
 
 # -- files ------------------------------------------------------------------------------------------------------------
 
@@ -171,3 +172,38 @@ def test_hints():
     assert did_you_mean("xyzzy", names) == ""
     assert first_line(ValueError("one\ntwo")) == "one" and first_line(ValueError()) == "ValueError"
     assert first_line(ValueError("one two three"), 9) == "one two ..." and first_line(ValueError("a\x1bb")) == "a b"
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        (b"{", "Expecting"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'"' + b"x" * 100 + b'"', "more than 100 bytes"),
+        (b'"caf\xe9"', "UTF-8"),
+        (b"1" * 99, None),
+    ],
+)
+def test_json_that_is_read_back(tmp_path, contents, words):
+    (tmp_path / "f.json").write_bytes(contents)
+    if words is None:
+        assert read_json(tmp_path / "f.json", 100) == int(contents)
+        return
+    with pytest.raises(ValueError, match=words):
+        read_json(tmp_path / "f.json", 2**20 if contents.startswith(b"[") else 100)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="devices and pipes are POSIX")
+def test_json_that_never_ends(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero", tmp_path):
+        with pytest.raises(OSError, match="no regular file"):
+            read_json(path)
+
+
+def test_what_a_terminal_would_obey_is_spelled_out(capsys):
+    assert printable("Zwei süße 🦊, 日本語.") == "Zwei süße 🦊, 日本語."
+    assert printable("a\x1b[2Jb\nc\u202ed\ud800") == r"a\x1b[2Jb\nc\u202ed\ud800"
+    say("a\x1bb")
+    print_note("c\nd")
+    assert capsys.readouterr() == ("a\\x1bb\n", "c\\nd\n")

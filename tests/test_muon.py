@@ -7,6 +7,7 @@ from conftest import SMALL_RUN, assert_mistake, call, same_tensors, small_config
 import train
 from model import GPT, GPTConfig
 from slm.models import checkpoint
+from slm.text.corpus import TokenFile
 from slm.training.batches import TrainBatches
 from slm.training.distributed import ProcessGroup
 from slm.training.muon import Muon, orthogonalize
@@ -100,7 +101,7 @@ def test_a_step_that_is_not_finite_leaves_nothing_behind(workshop, monkeypatch, 
         model = small_model()
         optimizer, config = configure(model)
         scaler = train.configure_scaler(CPU, torch.float32)
-        batches = TrainBatches(workshop.path / "data/small/train.bin", config, CPU)
+        batches = TrainBatches(TokenFile(workshop.path / "data/small/train.bin"), config, CPU)
         for step in range(4 if spoiled else 3):
             group = ProcessGroup("cpu")
             if spoiled and step == 1:

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start, start_command
 
-import prepare
 from data.sample_stories import stories
 from slm import config
 from slm.models import checkpoint
@@ -173,9 +172,11 @@ def test_nothing_is_lost_in_silence(empty):
     for name in ("test.jsonl", ".ipynb_checkpoints/tales-checkpoint.jsonl", "LICENCE"):
         (empty / "d" / name).write_text('{"text": "Left aside."}\n')
     out = prepared("--dataset", "d", "--validation_fraction", "0.2")
-    kinds = ".parquet, .jsonl, .json, .csv, .tsv or .txt"
-    left_aside = f".ipynb_checkpoints (hidden), LICENCE (not {kinds}), test.jsonl (a test split)"
-    assert f"train: tales.jsonl; left aside: {left_aside}\n" in out
+    kinds = ".parquet, .arrow, .jsonl, .json, .csv, .tsv or .txt"
+    left_aside = f".ipynb_checkpoints (hidden), LICENCE (not {kinds})"
+    assert f"train: tales.jsonl; test: test.jsonl; left aside: {left_aside}; not used: test\n" in out
+    assert "format: jsonl, a row on each line (2 files); the texts are in column 'text'\n" not in out
+    assert "the first story begins: One.\n" in out and "the last story begins: A longer story than" in out
     assert "empty rows, left out: 3\n" in out
     assert "equal to an earlier one (all equal stories are in one split): 2\n" in out
     assert "<|endoftext|> inside (it is read as text): 1\n" in out
@@ -189,7 +190,7 @@ def test_one_is_not_a_plural(empty):
     (empty / "f.txt").write_text("One\n\nTwo")
     out = prepared("--dataset", "f.txt")
     assert out.count(" 1 token\n") == 2 and "1 tokens" not in out
-    assert "blank lines part the stories" in out
+    assert "blank lines separate the stories" in out
 
 
 def test_an_option_that_means_nothing_is_named(empty):
@@ -202,46 +203,6 @@ def test_an_option_that_means_nothing_is_named(empty):
 
 
 # -- what comes next --------------------------------------------------------------------------------------------------
-
-
-def command(name, text_bytes=1_000, tokens=100_000, validation_tokens=100_000, **fine_tune):
-    splits = {"train": {"text_bytes": text_bytes, "tokens": tokens}, "validation": {"tokens": validation_tokens}}
-    words = shlex.split(prepare.train_command(Path("data") / name, {"splits": splits}, **fine_tune))
-    assert words[0] == "python" and Path(words[1]).is_file() and Path(words[2]).is_file()
-    return " ".join([Path(words[2]).name, *words[3:]])
-
-
-def test_the_recipe_fits_the_corpus():
-    assert command("tinystories_8k", 4_000_000) == "tinystories_8k.py"
-    assert command("mine", 300_000) == "sample.py --dataset=mine"
-    assert command("mine", 40_000_000) == "small_corpus.py --dataset=mine"
-    assert command("mine", 400_000_000) == "tinystories_8k.py --dataset=mine"
-    assert command("finetune", 40_000_000) == "small_corpus.py --dataset=finetune"
-    tuned = command("mine", 4_000, vocab_of="out/my run", block_size=256)
-    assert tuned == "finetune.py --init_from=out/my run --dataset=mine"
-
-
-@pytest.mark.parametrize(
-    ("tokens", "validation_tokens", "block_size"),
-    [(5000, 192, None), (5000, 191, 128), (100, 5000, 64), (5000, 64, 64), (5000, 2, 2), (3, 7, 2)],
-)
-def test_the_context_fits_each_split(tokens, validation_tokens, block_size):
-    """config/sample.py has a context of 192 tokens."""
-    expected = "sample.py --dataset=mine" + (f" --block_size={block_size}" if block_size else "")
-    assert command("mine", tokens=tokens, validation_tokens=validation_tokens) == expected
-
-
-def test_the_command_is_for_the_folder_one_is_in(empty, monkeypatch):
-    meta = {"splits": {"train": {"text_bytes": 10, "tokens": 10_000}}}
-    monkeypatch.chdir(ROOT)
-    assert prepare.train_command(Path("data/x"), meta) == "python train.py config/sample.py --dataset=x"
-    monkeypatch.chdir(empty)
-    spaced = empty / "my clone"
-    (spaced / "config").mkdir(parents=True)
-    (spaced / "config/sample.py").write_text("block_size = 4")
-    monkeypatch.setattr(prepare, "ROOT", spaced)
-    words = shlex.split(prepare.train_command(Path("data/x"), meta))
-    assert words == ["python", f"{spaced}/train.py", f"{spaced}/config/sample.py", "--dataset=x"]
 
 
 def test_the_recipe_without_a_gpu(empty):
@@ -335,25 +296,81 @@ def test_the_name_of_a_file_is_the_folders(empty, name):
     assert sorted(stories_of("data/my_tales", "train") + stories_of("data/my_tales", "validation")) == texts
 
 
-def test_a_folder_of_older_code_counts_as_prepared(empty):
-    """Its meta.json lacks the newer counts, and its stamp counts hidden files."""
-    (empty / "d").mkdir()
-    (empty / "d/a.txt").write_text("One.\n\nTwo.")
-    (empty / "d/.gitattributes").write_text("* text=auto\n")
-    prepared("--dataset", "d")
-    meta = read_meta("data/d")
-    for key in ("empty_rows", "repeated_stories", "marked_stories"):
-        del meta[key]
-    for counts in meta["splits"].values():
-        del counts["longest_story"]
-    files = list((empty / "d").rglob("*"))
-    meta["source_stamp"] = [sum(f.stat().st_size for f in files), max(f.stat().st_mtime_ns for f in files)]
-    (empty / "data/d/meta.json").write_text(json.dumps(meta))
-    out = prepared("--dataset", "d")
+def test_a_folder_of_format_1(empty):
+    """It has no record of each file: one sentence says so; a source that is not local counts as prepared."""
+    (empty / "f.txt").write_text("One.\n\nTwo.")
+    for source in ("f.txt", "sample"):
+        prepared("--dataset", source)
+        meta = read_meta(f"data/{source.split('.')[0]}")
+        del meta["format"]
+        for counts in meta["splits"].values():
+            del counts["crc32"], counts["longest_story"]
+        meta["source_stamp"] = [10, 1234567890] if source == "f.txt" else None
+        (empty / f"data/{source.split('.')[0]}/meta.json").write_text(json.dumps(meta))
+    assert_mistake(call("prepare.py", "--dataset", "f.txt"), "an earlier version", "no record of each file", "--force")
+    out = prepared("--dataset", "sample")
     assert "already prepared" in out and "next: python" in out
-    assert read_meta("data/d") == meta
-    (empty / "d/.gitattributes").write_text("another size\n")
-    assert_mistake(call("prepare.py", "--dataset", "d"), "source has changed")
+
+
+def test_a_source_by_several_names_and_copies(empty):
+    """A slash at the end is no difference; files that were swapped are one, whatever their times."""
+    (empty / "my").mkdir()
+    for name in ("a", "b"):
+        (empty / f"my/{name}.txt").write_text(f"Story {name} one.\n\nStory {name} two.")
+        os.utime(empty / f"my/{name}.txt", (1000, 1000))
+    prepared("--dataset", "my/")
+    for name in ("my", "./my", "my//"):
+        assert "already" in prepared("--dataset", name)
+    (empty / "my/a.txt").rename(empty / "my/c.txt")
+    (empty / "my/b.txt").rename(empty / "my/a.txt")
+    (empty / "my/c.txt").rename(empty / "my/b.txt")
+    assert_mistake(call("prepare.py", "--dataset", "my"), "its source has changed", "--force")
+
+
+def test_bad_rows(empty):
+    """Few are left out and named; many end it, unless they are allowed."""
+    rows = [json.dumps({"text": f"Story {i}."}) for i in range(300)]
+    rows[7], rows[200] = "not JSON", '{"id": 5}'
+    (empty / "f.jsonl").write_text("\n".join(rows))
+    out = prepared("--dataset", "f.jsonl")
+    assert "cannot be read, left out (the first: f.jsonl, line 8: it is not JSON (Expecting value)): 2\n" in out
+    meta = read_meta("data/f")
+    assert meta["bad_rows"] == 2 and sum(split["stories"] for split in meta["splits"].values()) == 298
+    (empty / "f.jsonl").write_text("\n".join(rows[:150]))
+    assert "left out" in prepared("--dataset", "f.jsonl", "--force")
+    (empty / "f.jsonl").write_text("\n".join(rows[:99]))
+    assert_mistake(call("prepare.py", "--dataset", "f.jsonl", "--force"), "1 of 99 rows", "line 8", "--allow_bad_rows")
+    prepared("--dataset", "f.jsonl", "--force", "--allow_bad_rows")
+    assert "already" in prepared("--dataset", "f.jsonl")
+
+
+def test_stories_that_are_in_both_splits(empty):
+    (empty / "d").mkdir()
+    (empty / "d/train.txt").write_text("\n\n".join(f"Story {i}." for i in range(100)))
+    (empty / "d/valid.txt").write_text("Story 5.\n\nNew one.\n\nStory 5.\n\nNew two.")
+    out = prepared("--dataset", "d")
+    assert "3 stories" not in out and "2 stories of validation are in train too (one begins: Story 5.)" in out
+    assert "--drop_leaks leaves them out" in out and read_meta("data/d")["leaked_stories"] == 2
+    assert stories_of("data/d", "validation") == ["Story 5.", "New one.", "Story 5.", "New two."]
+    assert_mistake(call("prepare.py", "--dataset", "d", "--drop_leaks"), "made without --drop_leaks")
+    assert "left out of validation" in prepared("--dataset", "d", "--drop_leaks", "--force")
+    assert stories_of("data/d", "validation") == ["New one.", "New two."]
+
+
+def test_nothing_of_a_source_reaches_the_terminal_raw(empty):
+    """Names, headers, keys and stories may hold what a terminal obeys."""
+    evil = "\x1b[2J\x07\u202e"
+    name = f"a{evil}b\nc.jsonl"
+    (empty / name).write_text(json.dumps({"text": f"One {evil}."}) + "\n" + json.dumps({"text": "Two."}))
+    results = [call("prepare.py", "--dataset", name, "--name", "x")]
+    assert results[0].status == 0 and "One \\x1b[2J\\x07\\u202e." in results[0].out
+    (empty / name).write_text(json.dumps({f"te{evil}xt": "One."}) + "\n{}")
+    (empty / "b.csv").write_text(f"te{evil}xt,id\nOne.,1\n")
+    for dataset in (name, "b.csv"):
+        results.append(call("prepare.py", "--dataset", dataset, "--name", "y"))
+        assert_mistake(results[-1], "no column 'text'", "\\x1b[2J")
+    for result in results:
+        assert not {"\x1b", "\x07", "\u202e"} & set(result.out + result.err)
 
 
 def test_the_source_may_be_in_the_prepared_folder(empty):
@@ -548,7 +565,7 @@ MISTAKES = {
     "not UTF-8": (["--dataset", "latin.txt"], ["latin.txt", "line 3", "UTF-8"]),
     "name that leaves the folder": (["--dataset", "good.txt", "--name", "../x"], ["../x"]),
     "impossible fraction": (["--dataset", "good.txt", "--validation_fraction", "1.5"], ["1.5"]),
-    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--num_proc"]),
+    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--threads"]),
     "a word without an option": (["good.txt"], ["good.txt"]),
 }
 
@@ -575,7 +592,7 @@ def test_no_network(empty, monkeypatch):
     def refuse(*_arguments, **_more):
         raise ConnectionError("Couldn't reach the Hub")
 
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
     assert_mistake(call("prepare.py"), "roneneldan/TinyStories", "hub", "--dataset sample", "local")
     assert not (empty / "data").exists()
 
@@ -610,7 +627,8 @@ def prepare_from(hub, folder, *arguments, **variables):
     settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"} | variables
     settings["USE_TORCH"] = "0"  # `datasets` would import it for seconds
     variables = environment(HF_ENDPOINT=hub.url, HF_HOME=str(folder / "hf"), **settings)
-    process = start("prepare.py", "--dataset", hub_server.NAME, *arguments, cwd=folder, env=variables)
+    dataset = [] if "--dataset" in arguments else ["--dataset", hub_server.NAME]
+    process = start("prepare.py", *dataset, *arguments, cwd=folder, env=variables)
     out, err = process.communicate(timeout=PATIENCE)
     return SimpleNamespace(status=process.returncode, out=out, err=err)
 
@@ -650,7 +668,7 @@ def test_a_download_that_breaks_off_goes_on(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a limit on files is POSIX")
 def test_a_full_disk_under_the_cache(tmp_path):
-    """The download and what the client makes of it: where one does not fit, the sentence names the cache."""
+    """Where a download does not fit, the sentence names the cache."""
     import resource
 
     def start_limits(size, *arguments):
@@ -665,13 +683,10 @@ def test_a_full_disk_under_the_cache(tmp_path):
     size = len(files["data/train-00000-of-00001.parquet"])
     assert size < 2_000_000, "the file must fit where its 30 MB of text do not"
     with hub_server.serve(files) as hub:
-        for limit in (size // 2, 8_000_000):
-            result = start_limits(limit)
-            assert_mistake(
-                result, f"cannot keep {hub_server.NAME} in", str(tmp_path / "hf"), "set HF_HOME", "--streaming"
-            )
-            assert not (tmp_path / "data").exists()
-        result = start_limits(8_000_000, "--streaming", "--max_stories", "100", "--vocab_size", "0")
+        result = start_limits(size // 2)
+        assert_mistake(result, f"cannot keep {hub_server.NAME} in", str(tmp_path / "hf"), "set HF_HOME", "--streaming")
+        assert not (tmp_path / "data").exists()
+        result = start_limits(size // 2, "--streaming", "--max_stories", "100", "--vocab_size", "0")
     assert "two different stories are needed" in result.err  # a stream needs no room
 
 
@@ -682,8 +697,44 @@ def test_a_file_of_the_hub_that_is_damaged(tmp_path):
     with hub_server.serve(files) as hub:
         result = prepare_from(hub, tmp_path)
     sentence = result.err.splitlines()[-1]
-    assert result.status == 2 and f"cannot load {hub_server.NAME} from the Hugging Face hub (" in sentence, result.err
-    assert "An error occurred while generating" not in sentence and "Traceback" not in result.err
+    assert result.status == 2 and "cannot read " in sentence and "train-00000-of-00001.parquet (" in sentence
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("streaming", [[], ["--streaming"]])
+def test_a_file_means_the_same_on_the_hub(tmp_path, streaming):
+    """A .txt has stories between markers, not a story on each line; its splits are those that its name says."""
+    texts = [f"Story {i}.\n\nIts end." for i in range(30)]
+    files = {
+        "README.md": b"# Stories",
+        "tales-train.txt": "\n<|endoftext|>\n".join(texts).encode("utf-16"),
+        "tales-valid.txt": gzip.compress(b"One.\n<|endoftext|>\nTwo.\n\nIts end."),
+    }
+    page = f"https://huggingface.co/datasets/{hub_server.NAME}/tree/main"
+    with hub_server.serve(files) as hub:
+        result = prepare_from(hub, tmp_path, "--dataset", page, *streaming)
+    assert result.status == 0, result.err
+    assert stories_of(tmp_path / "data/stories", "train") == texts
+    assert stories_of(tmp_path / "data/stories", "validation") == ["One.", "Two.\n\nIts end."]
+    assert "UTF-16" in result.out and "txt.gz" in result.out
+
+
+def test_columns_that_differ_between_files_of_the_hub(tmp_path):
+    files = {
+        "README.md": b"# Stories",
+        "data/train-00000-of-00002.parquet": parquet(["One."]),
+        "data/train-00001-of-00002.parquet": parquet(["Two."], "story"),
+    }
+    with hub_server.serve(files) as hub:
+        result = prepare_from(hub, tmp_path)
+    assert_mistake(result, "train-00001-of-00002.parquet has no column 'text'", "story, id")
+
+
+def test_a_data_set_that_is_only_a_script(tmp_path):
+    with hub_server.serve({"README.md": b"# Stories", "stories.py": b"import datasets"}) as hub:
+        result = prepare_from(hub, tmp_path)
+    assert result.status == 2 and "Traceback" not in result.err
+    assert "only a script" in result.err or "no file" in result.err.lower(), result.err
 
 
 def test_configurations_and_streaming(tmp_path):

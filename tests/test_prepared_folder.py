@@ -1,5 +1,6 @@
 """slm/text/prepared_folder.py: one process at a time, and whole files or none."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import PATIENCE, ROOT
 
+from slm import files
 from slm.errors import UserError
-from slm.text.prepared_folder import PREPARED_FILES, partial_folder, replace_files
+from slm.files import NEW, current
+from slm.text.prepared_folder import PREPARED_FILES, partial_folder
 
 
 def write_all(partial, text):
@@ -28,7 +31,6 @@ def test_whole_files_get_their_names(tmp_path):
         with partial_folder(folder) as partial:
             write_all(partial, text)
             assert partial.parent == folder
-            replace_files(partial, folder)
         assert contents(folder) == {name: f"{text} {name}" for name in PREPARED_FILES}
 
 
@@ -59,7 +61,6 @@ def test_a_link_to_another_file_system_stays_a_link(tmp_path):
         for text in ("old", "new"):
             with partial_folder(folder) as partial:
                 write_all(partial, text)
-                replace_files(partial, folder)
         assert folder.is_symlink() and contents(target) == {name: f"new {name}" for name in PREPARED_FILES}
     finally:
         for path in target.iterdir():
@@ -67,12 +68,45 @@ def test_a_link_to_another_file_system_stays_a_link(tmp_path):
         target.rmdir()
 
 
-def test_a_name_that_cannot_be_replaced_is_one_sentence(tmp_path):
+def test_a_folder_in_the_place_of_a_file_is_one_sentence(tmp_path):
     (tmp_path / "x/train.bin").mkdir(parents=True)
+    (tmp_path / "x/meta.json").write_text("old")
     with pytest.raises(UserError, match=r"cannot replace .*train\.bin"), partial_folder(tmp_path / "x") as partial:
         write_all(partial, "new")
-        replace_files(partial, tmp_path / "x")
-    assert not (tmp_path / "x/meta.json").exists() and not (tmp_path / "x/.partial").exists()
+    assert (tmp_path / "x/meta.json").read_text() == "old" and not (tmp_path / "x/.partial").exists()
+
+
+def read_current(folder):
+    return {name: current(folder, name).read_text() for name in PREPARED_FILES}
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, PermissionError])
+@pytest.mark.parametrize("rename", range(len(PREPARED_FILES) + 2))
+def test_an_end_at_any_rename_leaves_all_old_or_all_new(tmp_path, monkeypatch, rename, kind):
+    """A kill, or a program that holds a file, before rename number `rename`; the next transaction goes on."""
+    folder, replace, calls = tmp_path / "x", os.replace, []
+    with partial_folder(folder) as partial:
+        write_all(partial, "old")
+
+    def failing(source, target):
+        calls.append(target)
+        if len(calls) > rename:
+            raise kind(13, "in use", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(files.os, "replace", failing)
+    raises = pytest.raises((UserError, kind)) if rename <= len(PREPARED_FILES) else contextlib.nullcontext()
+    with raises, partial_folder(folder) as partial:
+        write_all(partial, "new")
+    monkeypatch.undo()
+    state = "new" if rename else "old"
+    assert read_current(folder) == {name: f"{state} {name}" for name in PREPARED_FILES}
+    with pytest.raises(ZeroDivisionError), partial_folder(folder):
+        raise ZeroDivisionError
+    assert contents(folder) == {name: f"{state} {name}" for name in PREPARED_FILES} and not (folder / NEW).exists()
+    with partial_folder(folder) as partial:
+        write_all(partial, "newest")
+    assert contents(folder) == {name: f"newest {name}" for name in PREPARED_FILES}
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path, monkeypatch):

@@ -81,8 +81,6 @@ def test_what_a_page_speaks_of_exists(page):
         assert (folder / target).exists(), target
     for name in re.findall(r"`((?:slm|config|tests|experiments|docs|data)/[\w./-]+\.\w+)`", text):
         assert (ROOT / name).exists() or "NAME" in name, name
-    for name in re.findall(r"`data/([0-9a-f]{40})`", text):
-        assert (ROOT / "data" / name).exists(), name
     known = set().union(*map(options_of, ("prepare.py", "train.py", "sample.py", "evaluate.py", "export.py"))) | {
         "--help",
         "--name",

@@ -10,16 +10,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from slm.errors import UserError
-from slm.text import story_files
+from slm.text import csv_files, json_files, story_bytes, story_files, table_files, text_files
+from slm.text.rows import BadRow
 
 MARK = "\ufeff"
 END, START = "<|endoftext|>", "<|startoftext|>"
 
 
 def read(*files, column="text"):
-    """The texts of all files, and the note on what parts them."""
-    reader, note = story_files.story_reader(list(files), column)
-    return [text for file in files for text in reader(file)], note
+    """The texts of all files, and the line that says what was understood."""
+    understood, (note,) = story_files.understand(list(files), column)
+    return [text for file in understood for text in file.read()], note
+
+
+def texts_of(*files, column="text"):
+    return read(*files, column=column)[0]
 
 
 def write(file, contents):
@@ -73,7 +78,7 @@ TEXT_FILES = {
 @pytest.mark.parametrize("case", TEXT_FILES)
 def test_stories_of_a_text_file(tmp_path, monkeypatch, case, block):
     """A block may end anywhere: in a character, a separator, a byte order mark."""
-    monkeypatch.setattr(story_files, "BLOCK_BYTES", block)
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", block)
     text, expected = TEXT_FILES[case]
     file = tmp_path / "a.txt"
     file.write_bytes(text.encode())
@@ -86,17 +91,20 @@ def test_a_marker_in_one_file_parts_the_stories_of_all(tmp_path):
     (tmp_path / "c.txt").write_text(f"Three.{START}Four.")
     first_two = [tmp_path / "a.txt", tmp_path / "b.txt"]
     texts, note = read(*first_two)
-    assert texts == ["One", "still", "one.", "Two" + "." * 100] and "blank lines part" in note
+    assert texts == ["One", "still", "one.", "Two" + "." * 100] and "blank lines separate" in note
     texts, note = read(*first_two, tmp_path / "c.txt")
-    assert texts == ["One\n\nstill\n\none.", "Two" + "." * 100, "Three.", "Four."] and f"{END} and {START} part" in note
+    assert (
+        texts == ["One\n\nstill\n\none.", "Two" + "." * 100, "Three.", "Four."]
+        and f"{END} and {START} separate" in note
+    )
     assert "--text_column means nothing" not in note
     assert "--text_column means nothing" in read(*first_two, column="story")[1]
 
 
 @pytest.mark.parametrize("block", [1, 5, 2**20])
 def test_a_line_that_is_not_utf8_is_named(tmp_path, monkeypatch, block):
-    monkeypatch.setattr(story_files, "BLOCK_BYTES", block)
-    for contents, line in ((b"One.\n\ncaf\xe9\n", 3), (b"\xff\xfeO\0n\0", 1), ("One.\n\n日本".encode()[:-1], 3)):
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", block)
+    for contents, line in ((b"One.\n\ncaf\xe9\n", 3), ("One.\n\n日本".encode()[:-1], 3)):
         (tmp_path / "a.txt").write_bytes(contents)
         with pytest.raises(UserError, match=rf"a\.txt, line {line} is not UTF-8 .*save it as UTF-8"):
             read(tmp_path / "a.txt")
@@ -112,29 +120,43 @@ def test_rows_of_a_jsonl_file(tmp_path):
     (tmp_path / "a.JSONL").write_bytes(
         f"{MARK}{lines[0]}\r\n\n  \n{MARK}{MARK}".encode() + "\n".join(lines[1:]).encode()
     )
-    assert read(tmp_path / "a.JSONL") == (rows, None)
+    assert texts_of(tmp_path / "a.JSONL") == rows
 
 
-JSON_MISTAKES = {
-    '{"text": ': ["line 2", "not JSON"],
-    '{"text": "a"} {"text": "b"}': ["line 2", "not JSON"],
-    '["text"]': ["line 2", "not a JSON object"],
-    '{"body": "a", "id": 3}': ["line 2", "'text'", "--text_column", "body, id"],
-    '{"text": 0}': ["line 2", "not text"],
-    '{"text": "\\ud83d"}': ["line 2", "surrogate"],
-    "[" * 100_000: ["line 2", "not JSON"],
-    "caf\udce9": ["line 2", "not UTF-8"],
+BAD_LINES = {
+    '{"text": ': "not JSON",
+    '{"text": "a"} {"text": "b"}': "not JSON",
+    '["text"]': "no JSON object",
+    '{"body": "a", "id": 3}': "no column 'text', but body, id",
+    '{"text": 0}': "a number, not text",
+    '{"text": NaN}': "a number, not text",
+    '{"text": true}': "true or false, not text",
+    '{"text": "\\ud83d"}': "half of a surrogate",
+    "[" * 100_000: "nested too deeply",
+    "caf\udce9": "not JSON",
+    '{"text": "caf\udce9"}': "not UTF-8",
 }
 
 
-@pytest.mark.parametrize("line", JSON_MISTAKES)
-def test_mistakes_in_a_jsonl_file(tmp_path, line):
-    (tmp_path / "a.jsonl").write_bytes(b'{"text": "One."}\n' + line.encode(errors="surrogateescape"))
-    with pytest.raises(UserError) as error:
+@pytest.mark.parametrize("line", BAD_LINES, ids=lambda line: line[:30].encode(errors="replace").decode())
+def test_bad_rows_of_a_jsonl_file(tmp_path, line):
+    """A row that cannot be read is named, and the rows around it are read."""
+    (tmp_path / "a.jsonl").write_bytes(
+        b'{"text": "One."}\n' + line.encode(errors="surrogateescape") + b'\n{"text": "Two."}'
+    )
+    one, bad, two = texts_of(tmp_path / "a.jsonl")
+    assert (one, two) == ("One.", "Two.") and isinstance(bad, BadRow)
+    assert bad.where.endswith("a.jsonl, line 2") and BAD_LINES[line] in bad.reason
+
+
+def test_a_column_that_no_row_has_is_named_before_the_work(tmp_path):
+    write(tmp_path / "a.jsonl", '{"story": "One.", "meta": {"lang": "en"}}\n{"story": "Two."}\n')
+    with pytest.raises(UserError, match=r"no column 'text': give --text_column one of story, meta, meta\.lang"):
         read(tmp_path / "a.jsonl")
-    for word in ["a.jsonl", *JSON_MISTAKES[line]]:
-        assert word in str(error.value)
-    assert "line 1" not in str(error.value), "the parser counts from the line that it is given"
+    assert texts_of(tmp_path / "a.jsonl", column="meta.lang")[0] == "en"
+    write(tmp_path / "b.jsonl", '{"text": [{"role": "user", "content": "Hi."}]}\n{"text": []}')
+    with pytest.raises(UserError, match=r"column 'text' of .* holds lists, such as the messages of a chat"):
+        read(tmp_path / "b.jsonl")
 
 
 # -- .json, .csv, .tsv, and compressed files ---------------------------------------------------------------------------
@@ -150,33 +172,78 @@ def test_items_of_a_json_file(tmp_path, suffix):
     assert read(tmp_path / f"a.{suffix}", column="story")[0] == ["One."]
 
 
+LAYOUTS = {  # of pandas, of the datasets library, and of those who wrap a list
+    "columns": {"text": {"0": "One.", "1": None}, "id": {"0": 0, "1": 1}},
+    "lists": {"id": [0, 1], "text": ["One.", None]},
+    "split": {"columns": ["id", "text"], "index": [0, 1], "data": [[0, "One."], [1, None]]},
+    "index": {"0": {"id": 0, "text": "One."}, "1": {"id": 1, "text": None}},
+    "table": {"schema": {"fields": []}, "data": [{"index": 0, "text": "One."}, {"index": 1, "text": None}]},
+    "wrapped": {"version": 1, "rows": [{"text": "One."}, {"text": None}]},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_layouts_of_a_json_file(tmp_path, layout, name):
+    for indent in (None, 1):
+        write(tmp_path / name, json.dumps(LAYOUTS[layout], indent=indent))
+        assert texts_of(tmp_path / name) == ["One.", None]
+
+
+def test_rows_on_lines_by_another_name(tmp_path):
+    """The content says whether a file is a list or has a row on each line."""
+    lines = '{"text": "One."}\n{"text": "Two."}\n'
+    write(tmp_path / "a.json", lines)
+    assert read(tmp_path / "a.json") == (
+        ["One.", "Two."],
+        "format: json, a row on each line; the texts are in column 'text'",
+    )
+    write(tmp_path / "a.jsonl", '[\n"One.",\n"Two."\n]')
+    assert texts_of(tmp_path / "a.jsonl") == ["One.", "Two."]
+    write(tmp_path / "one.jsonl", '{"text": "One."}')
+    assert texts_of(tmp_path / "one.jsonl") == ["One."]
+
+
+BAD_ITEMS = {
+    '["One.", 7]': ["item 2", "a number, not text"],
+    '[{"text": "One."}, {"id": 3}]': ["item 2", "no column 'text', but id"],
+    '["One.", "\\ud83d"]': ["item 2", "surrogate"],
+}
+
+
+@pytest.mark.parametrize("contents", BAD_ITEMS)
+def test_bad_items_of_a_json_file(tmp_path, contents):
+    write(tmp_path / "a.json", contents)
+    one, bad = texts_of(tmp_path / "a.json")
+    assert one == "One." and isinstance(bad, BadRow)
+    for word in BAD_ITEMS[contents]:
+        assert word in " ".join(bad)
+
+
 JSON_FILE_MISTAKES = {
-    '["One.", 7]': ["item 2", "not text"],
-    '[{"text": "One."}, {"id": 3}]': ["item 2", "no column 'text'", "id"],
-    "[{}]": ["item 1 has no column 'text': it has none"],
-    '[{"text": ["One."]}]': ["item 1", "'text' is not text"],
-    '{"version": 1, "data": [{"text": "One."}]}': ["no list", "a list in 'data'", "save the list alone"],
-    '{"text": "One."}': ["no list of objects or texts: save"],
+    '[{"id": 1}]': ["no column 'text': give --text_column one of id"],
+    '[{"text": ["One."]}]': ["column 'text'", "holds lists"],
+    '{"a": [1], "b": [2]}': ["lists in a, b", "save one list alone"],
     '"One."': ["no list"],
-    '{"text": "One."}\n{"text": "Two."}\n': ["Extra data", "name it that", ".jsonl"],
     '["One.",\n "Two."': ["not JSON", "line 2"],
     "": ["not JSON"],
     '["One.",\n "caf\udce9"]': ["line 2 is not UTF-8"],
-    '["\\ud83d"]': ["item 1", "surrogate"],
     "[" * 100_000: ["not JSON"],
 }
 
 
-@pytest.mark.parametrize("contents", JSON_FILE_MISTAKES)
+@pytest.mark.parametrize(
+    "contents", JSON_FILE_MISTAKES, ids=lambda contents: contents[:20].encode(errors="replace").decode()
+)
 def test_mistakes_in_a_json_file(tmp_path, contents):
     assert_refused(tmp_path / "a.json", contents, *JSON_FILE_MISTAKES[contents])
 
 
 def test_a_json_file_that_is_huge_and_a_column_of_texts(tmp_path, monkeypatch):
     write(tmp_path / "a.json", '["One.", "Two."]')
-    with pytest.raises(UserError, match=r"item 1 is no object.*leave --text_column out"):
-        read(tmp_path / "a.json", column="story")
-    monkeypatch.setattr(story_files, "LARGEST_JSON", 10)
+    (bad, _) = texts_of(tmp_path / "a.json", column="story")
+    assert "item 1" in bad.where and "leave --text_column out" in bad.reason
+    monkeypatch.setattr(json_files, "LARGEST_JSON", 10)
     with pytest.raises(UserError, match=r"a\.json has more than 10 bytes.*save it as \.jsonl"):
         read(tmp_path / "a.json")
 
@@ -202,21 +269,74 @@ def test_rows_of_a_csv_file(tmp_path, suffix, ends):
     writer = csv.writer(contents, delimiter=delimiter, lineterminator="\n")
     writer.writerows([["id", "text", "more"], *([i, text, "x"] for i, text in enumerate(FIELDS))])
     write(tmp_path / f"a.{suffix}", MARK + contents.getvalue().replace("\n", ends) + ends)
-    assert read(tmp_path / f"a.{suffix}") == (FIELDS, None)
+    assert texts_of(tmp_path / f"a.{suffix}") == FIELDS
     assert read(tmp_path / f"a.{suffix}", column="id")[0] == [str(i) for i in range(len(FIELDS))]
 
 
+def test_rows_of_other_lengths(tmp_path):
+    write(tmp_path / "a.csv", 'id,text\n1,One.\n2,Two, and more.\n3,"Three\nlines."\n4\n5,caf\udce9\n')
+    one, two, three, four, five = texts_of(tmp_path / "a.csv")
+    assert (one, three) == ("One.", "Three\nlines.")
+    assert (
+        two.where.endswith("line 3") and "3 fields, and the first line has 2" in two.reason and "commas" in two.reason
+    )
+    assert four.where.endswith("line 6") and "1 field" in four.reason
+    assert five.where.endswith("line 7") and "not UTF-8" in five.reason
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_the_delimiter_is_seen(tmp_path, name, delimiter):
+    rows = [["id", "text", "more"], *([str(i), f"Story, {i}; it | ends.", ""] for i in range(3))]
+    contents = io.StringIO()
+    csv.writer(contents, delimiter=delimiter).writerows(rows)
+    write(tmp_path / name, contents.getvalue())
+    texts, note = read(tmp_path / name)
+    assert texts == [row[1] for row in rows[1:]]
+    assert {"\t": "delimiter tab", "|": "delimiter bar"}.get(delimiter, f"delimiter {delimiter!r}") in note
+    with pytest.raises(UserError, match="no column 'body': give --text_column one of id, text, more"):
+        read(tmp_path / name, column="body")
+
+
+def test_a_header_that_is_missing(tmp_path):
+    stories = [f"Once upon a time there was number {i}, and it was glad." for i in range(4)]
+    write(tmp_path / "a.csv", "".join(f'{i},"{text}"\n' for i, text in enumerate(stories)))
+    with pytest.raises(UserError, match=r"no line with the names of columns.*the number of the column, 1 to 2"):
+        read(tmp_path / "a.csv")
+    assert texts_of(tmp_path / "a.csv", column="2") == stories
+    write(tmp_path / "b.csv", "id,text\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(stories)))
+    with pytest.raises(UserError, match="no column '2': give --text_column one of id, text"):
+        read(tmp_path / "b.csv", column="2")
+
+
+QUOTES = {  # of tab-separated files: lines, and what their texts are
+    "none": (
+        ["text\tid", '"Hi," said Tom.\t1', 'Tom: "Hi."\t2', '"Wait\t3'],
+        ['"Hi," said Tom.', 'Tom: "Hi."', '"Wait'],
+    ),
+    "across lines by chance": (["id\ttext", '1\t"Wait', '2\tTom: Hi."'], ['"Wait', 'Tom: Hi."']),
+    "doubled": (["id\ttext", '1\t"Tom: ""Hi."""', "2\tTwo."], ['Tom: "Hi."', "Two."]),
+    "of every field": (['"id"\t"text"', '"1"\t"Hi."', '"2"\t"Two."'], ["Hi.", "Two."]),
+    "around a line end": (["id\ttext", '1\t"Two', 'lines."', "2\tTwo."], ["Two\nlines.", "Two."]),
+    "around a tab": (["id\ttext", '1\t"One\ttab."'], ["One\ttab."]),
+}
+
+
+@pytest.mark.parametrize("case", QUOTES)
+def test_quotes_of_a_tab_separated_file(tmp_path, case):
+    lines, texts = QUOTES[case]
+    for ends in ("\n", "\r\n"):
+        write(tmp_path / "a.tsv", ends.join(lines))
+        found, note = read(tmp_path / "a.tsv")
+        assert found == texts and ("quotes are letters" in note) == (case in ("none", "across lines by chance"))
+
+
 CSV_MISTAKES = {
-    "id,text\n1,One.\n2,Two, and more.\n": ["line 3: 3 fields, and the first line has 2", "commas", "double quotes"],
-    'id,text\n1,"One\nline."\n2\n': ["line 4: 1 field, and the first line has 2"],
     'id,text\n1,"One" and more\n': ["line 2", "written twice"],
-    'id,text\n1,"One.\n2,Two.\n': ["line 3", "unexpected end", "written twice"],
+    'id,text\n1,One.\n2,"Two.\n3,Three.\n': ["line 3", "unexpected end", "written twice"],
     "id,text,text\n1,One.,Two.\n": ["2 columns named 'text'", "rename"],
     "id,text\r1,One.\r": ["line 1", r"line ends of \n or \r\n"],
     'text\n"Hi," said Tom.\n': ["line 2", "begins with a quote ends with one"],
-    "id;text\n1;One.\n": ["no column 'text'", "--text_column one of id;text"],
-    "": ["is empty", "name the columns"],
-    "text\nOne.\ncaf\udce9\n": ["line 3 is not UTF-8"],
     "text\n" + "x" * 2**24 + "y\n": ["line 2", "field larger"],
 }
 
@@ -240,7 +360,7 @@ def test_compressed_files(tmp_path, codec):
     whole = (tmp_path / name).read_bytes()
     for contents in (whole[:-5], whole[: len(whole) // 2], b'{"text": "One."}\n', whole + b"more"):
         (tmp_path / name).write_bytes(contents)
-        with pytest.raises(UserError, match=rf"cannot read .*{name} .*incomplete or no \.{codec} file"):
+        with pytest.raises(UserError, match=rf"{name} .*incomplete or no \.{codec} file"):
             read(tmp_path / name)
 
 
@@ -270,27 +390,53 @@ def array_of(texts, kind):
 @pytest.mark.parametrize("kind", TEXT_TYPES)
 def test_text_may_be_stored_in_many_types(tmp_path, kind):
     values = array_of(TEXTS, TEXT_TYPES[kind])
-    assert list(story_files.texts(values, "text", "here")) == TEXTS
-    assert list(story_files.texts(pa.chunked_array([values, values]), "text", "here")) == TEXTS * 2
+    assert list(table_files.texts(values, "here")) == TEXTS
+    assert list(table_files.texts(pa.chunked_array([values, values]), "here")) == TEXTS * 2
     pq.write_table(pa.table({"id": range(5), "text": values}), tmp_path / "a.parquet")
-    assert read(tmp_path / "a.parquet") == (TEXTS, None)
+    assert texts_of(tmp_path / "a.parquet") == TEXTS
+    for new in (pa.ipc.new_file, pa.ipc.new_stream):
+        with new(tmp_path / "a.arrow", pa.schema([("text", values.type)])) as file:
+            file.write_table(pa.table({"text": values}))
+        assert texts_of(tmp_path / "a.arrow") == TEXTS
 
 
 def test_a_column_without_any_value_is_empty():
-    assert list(story_files.texts(pa.nulls(3), "text", "here")) == [None] * 3
-    assert list(story_files.texts(pa.array([b"abc", b"\xc3\xa9."], pa.binary(3)), "text", "here")) == ["abc", "é."]
+    assert list(table_files.texts(pa.nulls(3), "here")) == [None] * 3
+    assert list(table_files.texts(pa.array([b"abc", b"\xc3\xa9."], pa.binary(3)), "here")) == ["abc", "é."]
 
 
-@pytest.mark.parametrize("values", [pa.array([1, 2]), pa.array([["a"]]), pa.array([{"a": "b"}]), pa.array([True])])
-def test_other_types_are_no_text(values):
-    with pytest.raises(UserError, match=r"column 'body' of a\.parquet holds .*, not text"):
-        list(story_files.texts(values, "body", "a.parquet"))
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (pa.array([1, 2]), "holds int64, not text"),
+        (pa.array([True]), "holds bool, not text"),
+        (pa.array([["a"]]), "holds lists, such as the messages"),
+        (pa.array([{"a": "b", "c": 1}]), r"not text: give --text_column one of body\.a, body\.c"),
+    ],
+)
+def test_other_types_are_no_text(tmp_path, values, words):
+    pq.write_table(pa.table({"body": values}), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=rf"column 'body' of .*a\.parquet .*{words}"):
+        read(tmp_path / "a.parquet", column="body")
+
+
+def test_a_column_inside_of_another(tmp_path):
+    table = pa.table({"a": [{"b": {"c": "One."}, "d": "Two."}, None], "e.f": ["Three.", "Four."]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pa.ipc.new_stream(tmp_path / "a.arrow", table.schema) as file:
+        file.write_table(table)
+    for name in ("a.parquet", "a.arrow"):
+        assert texts_of(tmp_path / name, column="a.b.c") == ["One.", None]
+        assert texts_of(tmp_path / name, column="a.d") == ["Two.", None]
+        assert texts_of(tmp_path / name, column="e.f") == ["Three.", "Four."]
+        with pytest.raises(UserError, match=r"no column 'a\.x': give --text_column one of a, e\.f, a\.b, a\.d"):
+            read(tmp_path / name, column="a.x")
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
 def test_a_row_that_is_not_utf8_is_named(tmp_path, monkeypatch, kind):
     """Row 6, in the second batch of four; arrow does not check what a file calls a string."""
-    monkeypatch.setattr(story_files, "BATCH_ROWS", 4)
+    monkeypatch.setattr(table_files, "BATCH_ROWS", 4)
     plain = pa.array([b"One.", b"Two.", None, b"", b"Five.", "Äpfel".encode("latin-1"), b"Seven."], pa.binary())
     value_type = kind.value_type if pa.types.is_dictionary(kind) else kind
     wide = plain.cast(pa.large_binary()) if value_type == pa.large_string() else plain
@@ -298,17 +444,21 @@ def test_a_row_that_is_not_utf8_is_named(tmp_path, monkeypatch, kind):
     if pa.types.is_dictionary(kind):
         values = values.dictionary_encode()
     pq.write_table(pa.table({"text": values}), tmp_path / "a.parquet")
-    with pytest.raises(UserError, match=r"a\.parquet, row 6: the text is not UTF-8"):
-        read(tmp_path / "a.parquet")
+    texts = texts_of(tmp_path / "a.parquet")
+    assert texts[:5] == ["One.", "Two.", None, "", "Five."] and texts[6] == "Seven."
+    assert texts[5].where.endswith("a.parquet, row 6") and "not UTF-8" in texts[5].reason
 
 
 def test_a_parquet_file_that_cannot_be_read(tmp_path):
     file = tmp_path / "a.parquet"
+    file.write_bytes(b"Once upon a time")
+    with pytest.raises(UserError, match=r"a\.parquet is no readable \.parquet file, but text"):
+        read(file)
     file.write_bytes(b"PAR1 no")
-    with pytest.raises(UserError, match=r"a\.parquet is not a readable parquet file"):
-        story_files.count_rows([file])
+    with pytest.raises(UserError, match=r"cannot read .*a\.parquet"):
+        read(file)
     pq.write_table(pa.table({"text": [f"{i} {i * i}" for i in range(2000)]}), file)
-    assert story_files.count_rows([file, file]) == 4000
+    assert story_files.understand([file])[0][0].rows == 2000
     contents = bytearray(file.read_bytes())
     contents[50 : len(contents) // 2] = b"x" * (len(contents) // 2 - 50)
     file.write_bytes(contents)
@@ -325,3 +475,31 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     for name in ("a.txt", "a.jsonl", "a.parquet"):
         with pytest.raises(UserError, match=rf"cannot read .*{name}"):
             read(tmp_path / name)
+
+
+# -- bounds -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_line_and_a_story_without_an_end(tmp_path, monkeypatch):
+    """Memory is bounded, whatever a compressed file unfolds to."""
+    monkeypatch.setattr(story_bytes, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(json_files, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(text_files, "LONGEST_STORY", 1000)
+    write(tmp_path / "a.csv.gz", "text\nOne.\n" + "x" * 2000)
+    write(tmp_path / "a.jsonl.zst", '{"text": "One."}\n{"text": "' + "x" * 2000)
+    for name, line in (("a.csv.gz", 3), ("a.jsonl.zst", 2)):
+        with pytest.raises(UserError, match=rf"{name}, line {line} has more than 1,000 bytes"):
+            read(tmp_path / name)
+    monkeypatch.setattr(text_files, "BLOCK_BYTES", 300)
+    write(tmp_path / "a.txt", "One.\n\n" + "x" * 2000)
+    with pytest.raises(UserError, match=r"a\.txt has a story of more than 1,000 letters"):
+        read(tmp_path / "a.txt")
+    with pytest.raises(UserError, match="more than 1,000 letters"):
+        list(story_files.understand([tmp_path / "a.txt"], file_is_story=True)[0][0].read())
+    assert csv_files.LONGEST_FIELD <= 2**26
+
+
+def test_padding_after_gzip_is_no_damage(tmp_path):
+    write(tmp_path / "a.txt.gz", "One.\n\nTwo.")
+    (tmp_path / "a.txt.gz").write_bytes((tmp_path / "a.txt.gz").read_bytes() + b"\0" * 1000)
+    assert texts_of(tmp_path / "a.txt.gz") == ["One.", "Two."]

@@ -7,20 +7,20 @@ import pytest
 from slm.errors import UserError
 from slm.text.story_folder import find_story_files, list_files
 
-# {file: its split}, "" for a file that is left aside
+# {file: its split}, which may be test
 FOLDERS = {
     "the hub's": {
         "data/train-00000-of-00002.txt": "train",
         "data/train-00001-of-00002-0a1b2c3d4e5f6071.txt": "train",
         "data/validation-00000-of-00001-00ff00ff00ff00ff.txt": "validation",
-        "data/test-00000-of-00001.txt": "",
+        "data/test-00000-of-00001.txt": "test",
     },
     "folders": {
         "default/train/0000.txt": "train",
         "default/train/the_test.txt": "train",
         "default/valid/0000.txt": "validation",
-        "default/test/0000.txt": "",
-        "default/test/train.txt": "",
+        "default/test/0000.txt": "test",
+        "default/test/train.txt": "test",
     },
     "TinyStories'": {
         "TinyStories-train.txt": "train",
@@ -28,9 +28,9 @@ FOLDERS = {
         "TinyStoriesV2-GPT4-train.txt": "train",
         "TinyStoriesV2-GPT4-valid.txt": "validation",
     },
-    "plain": {"Train.TXT": "train", "Val.txt": "validation", "TEST.txt": ""},
-    "numbered": {"train_1.txt": "train", "train2.txt": "train", "dev_1.txt": "validation", "test3.txt": ""},
-    "a word in the middle": {"my_train_set.txt": "train", "my_dev_set.txt": "validation", "my_test_set.txt": ""},
+    "plain": {"Train.TXT": "train", "Val.txt": "validation", "TEST.txt": "test"},
+    "numbered": {"train_1.txt": "train", "train2.txt": "train", "dev_1.txt": "validation", "test3.txt": "test"},
+    "a word in the middle": {"my_train_set.txt": "train", "my_dev_set.txt": "validation", "my_test_set.txt": "test"},
     "training": {"a.training.txt": "train", "a.validation.txt": "validation"},
     "beside train": {"train.txt": "train", "fables-val.txt": "validation", "fables.txt": "train"},
     "with and without the word": {"fables.txt": "train", "fables_val.txt": "validation"},
@@ -50,6 +50,11 @@ FOLDERS = {
         ],
         "train",
     ),
+    "Hive's": {
+        "split=train/0a1b-0.txt": "train",
+        "split=validation/0a1b-0.txt": "validation",
+        "split=test/0a1b-0.txt": "test",
+    },
 }
 
 
@@ -64,11 +69,11 @@ def test_splits_by_name(tmp_path, folder):
     write(tmp_path, *FOLDERS[folder])
     splits, note = find_story_files(tmp_path)
     found = {file.relative_to(tmp_path).as_posix(): split for split, files in splits.items() for file in files}
-    assert found == {name: split for name, split in FOLDERS[folder].items() if split}
+    assert found == FOLDERS[folder]
     assert all(files == sorted(files) for files in splits.values())
     assert "\n" not in note and "train: " in note
     assert ("validation: " in note) == ("validation" in FOLDERS[folder].values())
-    assert ("(a test split)" in note) == ("" in FOLDERS[folder].values())
+    assert ("test: " in note) == ("test" in FOLDERS[folder].values())
 
 
 def test_the_line_names_the_files_of_each_split(tmp_path):
@@ -77,8 +82,8 @@ def test_the_line_names_the_files_of_each_split(tmp_path):
     )
     assert find_story_files(tmp_path)[1] == (
         "train: train-00000-of-00012.txt, train-00001-of-00012.txt, train-00002-of-00012.txt and 9 more;"
-        " validation: val.txt; left aside: .git (hidden), README.md"
-        " (not .parquet, .jsonl, .json, .csv, .tsv or .txt), test.txt (a test split)"
+        " validation: val.txt; test: test.txt; left aside: .git (hidden), README.md"
+        " (not .parquet, .arrow, .jsonl, .json, .csv, .tsv or .txt)"
     )
     assert find_story_files(tmp_path / "test.txt") == ({"train": [tmp_path / "test.txt"]}, "train: test.txt")
 
@@ -89,7 +94,7 @@ def test_hidden_names_are_left_aside(tmp_path):
     splits, note = find_story_files(tmp_path)
     assert splits == {"train": [tmp_path / "a.txt", tmp_path / "in/b.txt"]}
     assert all(name in note for name in (".git", "(hidden)", "more"))
-    assert len(list_files(tmp_path, hidden=True)[0]) == 2 + len(hidden)
+    assert len(list_files(tmp_path)[0]) == 2
     # a hidden folder may itself be the source
     assert find_story_files(tmp_path / ".git")[0] == {"train": [tmp_path / ".git/a.txt"]}
 
@@ -143,17 +148,13 @@ def test_what_was_prepared_beside_the_source_is_no_source(tmp_path):
     assert "train.bin" in find_story_files(tmp_path)[1], "another program's"
     write(tmp_path, "tokenizer.tiktoken", ".partial/train.bin")
     assert find_story_files(tmp_path) == ({"train": [tmp_path / "stories.txt"]}, "train: stories.txt")
-    assert list_files(tmp_path, hidden=True)[0] == [tmp_path / "stories.txt"]
+    assert list_files(tmp_path)[0] == [tmp_path / "stories.txt"]
 
 
 MISTAKES = {
     "files of several kinds": (["a.txt", "b.jsonl", "c/d.parquet"], [".txt (a.txt)", ".jsonl (b.jsonl)", "one kind"]),
-    "no train split": (
-        ["test.txt", "valid.txt"],
-        ["no train split", "validation: valid.txt", "test.txt (a test split)"],
-    ),
     "no stories": (["a.tar.gz", "b.parquet.gz", ".b.txt"], ["holds no .parquet", "a.tar.gz", ".b.txt (hidden)"]),
-    "nothing": ([], ["holds no .parquet, .jsonl, .json, .csv, .tsv or .txt file"]),
+    "nothing": ([], ["holds no .parquet, .arrow, .jsonl, .json, .csv, .tsv or .txt file"]),
 }
 
 
@@ -176,10 +177,11 @@ def test_compressed_and_plain_files_are_one_kind(tmp_path):
     assert found == {
         "train": ["in/a.txt.gz", "train-0.TXT", "train-1.txt.gz", "train-2.Txt.ZST"],
         "validation": ["val.txt"],
+        "test": ["test.txt.zst"],
     }
     assert "in/a.txt.zst, val.txt.gz (a compressed copy)" in note
     assert "dataset_infos.json (a .json beside another kind)" in note
-    assert "data.tar.gz (not" in note and "test.txt.zst (a test split)" in note
+    assert "data.tar.gz (not" in note
 
 
 @pytest.mark.parametrize("name", ["stories.json", "a b.Csv", "x.tsv.gz", "y.jsonl.zst", "z.json.GZ", "w.csv.zst"])
@@ -193,11 +195,45 @@ def test_each_kind_alone(tmp_path, name):
 
 
 def test_one_path_that_is_no_source(tmp_path):
-    write(tmp_path, "stories.doc")
-    with pytest.raises(UserError, match=r"stories\.doc is no \.parquet, .*or \.txt file, plain"):
-        find_story_files(tmp_path / "stories.doc")
     os.mkfifo(tmp_path / "pipe.txt")
     with pytest.raises(UserError, match="neither a file nor a folder"):
         find_story_files(tmp_path / "pipe.txt")
     with pytest.raises(UserError, match=r"pipe\.txt \(neither a file nor a folder\)"):
         find_story_files(tmp_path)
+
+
+def test_what_describes_the_stories_is_left_aside(tmp_path):
+    """A README is a text, unless it is all there is; a part without bytes, as Spark writes it, is none."""
+    write(tmp_path, "README.txt", "LICENSE.txt", "a.txt", "in/licence-mit.txt", "The Notice.txt")
+    (tmp_path / "part-00000.txt").touch()
+    splits, note = find_story_files(tmp_path)
+    assert splits == {"train": [tmp_path / "The Notice.txt", tmp_path / "a.txt"]}
+    assert (
+        "LICENSE.txt, README.txt, in/licence-mit.txt (about the stories)" in note and "part-00000.txt (0 bytes)" in note
+    )
+    write(tmp_path / "alone", "README.txt")
+    assert find_story_files(tmp_path / "alone")[0] == {"train": [tmp_path / "alone/README.txt"]}
+
+
+def test_where_each_file_is_a_story_only_folders_are_splits(tmp_path):
+    write(tmp_path, "test.txt", "train.txt", "one.txt", "validation/two.txt")
+    assert find_story_files(tmp_path, file_is_story=True)[0] == {
+        "train": [tmp_path / name for name in ("one.txt", "test.txt", "train.txt")],
+        "validation": [tmp_path / "validation/two.txt"],
+    }
+
+
+def test_the_hubs_cache_has_one_revision(tmp_path):
+    write(tmp_path, "blobs/0a", "snapshots/aaa/data/train.txt", "snapshots/bbb/data/train.txt", "refs/main")
+    (tmp_path / "refs/main").write_text("bbb\n")
+    assert find_story_files(tmp_path)[0] == {"train": [tmp_path / "snapshots/bbb/data/train.txt"]}
+
+
+def test_a_data_set_that_was_saved_to_disk(tmp_path):
+    write(tmp_path, "dataset_dict.json", "train/data-00000-of-00001.arrow", "train/state.json", "test/data-0.arrow")
+    splits, note = find_story_files(tmp_path)
+    assert splits == {
+        "train": [tmp_path / "train/data-00000-of-00001.arrow"],
+        "test": [tmp_path / "test/data-0.arrow"],
+    }
+    assert "dataset_dict.json, train/state.json (a .json beside another kind)" in note

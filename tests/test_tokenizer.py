@@ -1,7 +1,13 @@
 """slm/text/tokenizer.py: GPT-2's vocabulary and trained ones, by tiktoken and by gigatoken."""
 
+import base64
 import random
+import shutil
+import signal
 import socket
+import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +19,8 @@ from data.sample_stories import stories
 from slm.errors import UserError
 from slm.text import tokenizer
 
+MERGES = ROOT / "tests" / "gpt2_merges.txt"  # OpenAI's vocab.bpe
+GPT2_MERGES_NAME = "6d1cbeee0f20b3d9449abfede4726ed8212e3aee"
 HARD_TEXTS = [
     "",
     " ",
@@ -40,9 +48,14 @@ def hard_texts():
     ]
 
 
-def test_gpt2_is_tiktokens_own(monkeypatch):
+def test_gpt2_is_tiktokens_own(monkeypatch, tmp_path):
     ours = tokenizer.gpt2()
-    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(ROOT / "data"))
+    for name, file in {
+        "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6": tokenizer.GPT2_FILE,
+        GPT2_MERGES_NAME: MERGES,
+    }.items():
+        shutil.copy(file, tmp_path / name)  # tiktoken names a file by the sha1 of its address
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
     theirs = tiktoken.get_encoding("gpt2")
     assert ours._mergeable_ranks == theirs._mergeable_ranks
     assert (ours._pat_str, ours._special_tokens, ours.n_vocab) == (theirs._pat_str, theirs._special_tokens, 50257)
@@ -72,7 +85,7 @@ def test_every_merge_of_gpt2_is_known():
     ranks = tokenizer.gpt2()._mergeable_ranks
     letters = {chr(byte): byte for byte in range(256) if chr(byte).isprintable() and chr(byte) != " "}
     letters |= {chr(256 + i): byte for i, byte in enumerate(b for b in range(256) if b not in letters.values())}
-    merges = (ROOT / "data" / "6d1cbeee0f20b3d9449abfede4726ed8212e3aee").read_text(encoding="utf-8")
+    merges = MERGES.read_text(encoding="utf-8")
     lines = merges.split("\n")[1:-1]
     assert len(lines) == 50_000
     for line in random.Random(0).sample(lines, 5_000):
@@ -155,9 +168,73 @@ def test_the_text_of_a_tokenizer_is_its_file():
     encoding = tokenizer.train_bpe(list(stories(20)), 400)
     again = tokenizer.from_text(tokenizer.to_text(encoding))
     assert again._mergeable_ranks == encoding._mergeable_ranks and again.eot_token == encoding.eot_token == 399
-    for damaged in ("no base64 0", "QQ==", tokenizer.to_text(encoding).replace(" 7\n", " seven\n")):
-        with pytest.raises(UserError, match="damaged"):
-            tokenizer.from_text(damaged)
+
+
+def bytes_and(*tokens):
+    """The ranks of the 256 bytes and of more tokens."""
+    return {token: rank for rank, token in enumerate([*(bytes([byte]) for byte in range(256)), *tokens])}
+
+
+def text_of(ranks):
+    return "".join(f"{base64.b64encode(token).decode()} {rank}\n" for token, rank in ranks.items())
+
+
+TOKENIZERS = {
+    "no base64": "no base64 0",
+    "no rank": "QQ==",
+    "a word for a rank": text_of(bytes_and()).replace(" 7\n", " seven\n"),
+    "a rank twice": text_of(bytes_and(b"ab") | {b"cd": 256}),
+    "a token twice": text_of(bytes_and(b"ab")) + "YWI= 257\n",
+    "a gap": text_of(bytes_and() | {b"ab": 300}),
+    "a negative rank": text_of(bytes_and() | {b"ab": -1}),
+    "a byte that is missing": text_of({token: rank for token, rank in bytes_and().items() if token != b"\xff"}),
+    "other letters for a byte": text_of(bytes_and() | {b"\xff": 300}),
+    "a rank beyond any": text_of(bytes_and() | {b"ab": 2**70}),
+    "an empty token": text_of(bytes_and(b"")),
+    "too many tokens": text_of(bytes_and(*(b"%06d" % i for i in range(70_000)))),
+    "too long tokens": text_of(bytes_and(b"x" * (2**24 + 1))),
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("case", TOKENIZERS)
+def test_a_tokenizer_that_is_none_is_one_sentence(case):
+    """tiktoken would end the process at some of them, which no `except Exception` hears."""
+    with pytest.raises(UserError, match="the tokenizer is damaged"):
+        tokenizer.from_text(TOKENIZERS[case])
+
+
+def test_tokens_that_double_take_no_time():
+    """13 doublings took 48 s: the time grew with the cube of a token's length."""
+    tokens = [b"a" * 2**power for power in range(1, 14)] + [bytes([97 + i % 26 for i in range(5000)])]
+    ranks, start = bytes_and(*tokens), time.perf_counter()
+    for token in tokens[:-1]:
+        assert tokenizer.merge_pair(token, ranks) == (token[: len(token) // 2],) * 2
+    assert b"".join(tokenizer.merge_pair(tokens[-1], ranks)) == tokens[-1]
+    assert time.perf_counter() - start < 5
+
+
+def test_a_long_word_takes_no_time_and_changes_no_other_vocabulary():
+    choose = random.Random(3)
+    word = "".join(choose.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(100_000))
+    start = time.perf_counter()
+    assert tokenizer.train_bpe([*stories(300), word], 2000).n_vocab == 2000
+    assert time.perf_counter() - start < 20
+    assert list(tokenizer.without_long_words(word)) == [word[i : i + 1000] for i in range(0, 100_000, 1000)] + [""]
+    for text in (" ".join([word[:999]] * 5), "short", ""):
+        assert list(tokenizer.without_long_words(text)) == [text]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
+def test_ctrl_c_is_heard_while_a_vocabulary_is_trained():
+    threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        tokenizer.interruptible(lambda: time.sleep(60))
+    assert time.perf_counter() - start < 30
+    with pytest.raises(ZeroDivisionError):
+        tokenizer.interruptible(lambda: 1 / 0)
+    assert tokenizer.interruptible(lambda: 7) == 7
 
 
 def test_hugging_faces_spelling_is_read_back():

@@ -25,6 +25,7 @@ from model import GPT, GPTConfig
 from slm.config import TrainConfig
 from slm.models import checkpoint
 from slm.text import tokenizer
+from slm.text.corpus import TokenFile
 from slm.training.batches import TrainBatches
 from slm.training.distributed import ProcessGroup
 
@@ -43,7 +44,7 @@ def test_a_step_is_a_step_of_plain_pytorch(workshop, micro_batch):
     config.grad_clip = 0.25
     ours = GPT(GPTConfig(vocab_size=512, block_size=32, n_layer=2, n_head=2, n_embd=32, dropout=0.0, bias=False))
     plain = copy.deepcopy(ours)
-    batches = TrainBatches(workshop.path / "data/small/train.bin", config, CPU)
+    batches = TrainBatches(TokenFile(workshop.path / "data/small/train.bin"), config, CPU)
 
     optimizer = torch.optim.AdamW(
         [
@@ -86,7 +87,7 @@ def test_no_clipping(workshop):
     model = GPT(GPTConfig(vocab_size=512, block_size=32, n_layer=1, n_head=2, n_embd=32, dropout=0.0, init_std=0.05))
     before = copy.deepcopy(model)
     optimizer, scaler = torch.optim.SGD(model.parameters(), lr=1.0), train.configure_scaler(CPU, torch.float32)
-    batch = TrainBatches(workshop.path / "data/small/train.bin", config, CPU)[0]
+    batch = TrainBatches(TokenFile(workshop.path / "data/small/train.bin"), config, CPU)[0]
     _, grad_norm, _ = train.train_step(batch, model, optimizer, scaler, 4, 0.0, torch.float32, ProcessGroup("cpu"))
     change = torch.cat([(a - b).flatten() for a, b in zip(model.parameters(), before.parameters(), strict=True)])
     assert grad_norm > 1 and change.norm().item() == pytest.approx(grad_norm.item(), rel=1e-4)
@@ -102,7 +103,7 @@ def test_a_step_that_is_not_finite_is_skipped(workshop, monkeypatch, dtype, is_f
     config, _ = small_config()
     model = GPT(GPTConfig(vocab_size=512, block_size=32, n_layer=1, n_head=2, n_embd=32, dropout=0.0))
     optimizer, scaler = train.configure_optimizer(model, config, CPU), train.configure_scaler(CPU, dtype)
-    batch = TrainBatches(workshop.path / "data/small/train.bin", config, CPU)[0]
+    batch = TrainBatches(TokenFile(workshop.path / "data/small/train.bin"), config, CPU)[0]
     group = ProcessGroup("cpu")
     arguments = batch, model, optimizer, scaler, 8, grad_clip, dtype, group
     before = copy.deepcopy(dict(model.named_parameters()))

@@ -1,16 +1,25 @@
 """A prepared folder, data/NAME, as it is read: its description, its vocabulary, its token files."""
 
+import contextlib
+import errno
+import functools
 import hashlib
 import json
 import os
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from slm.errors import UserError
+from slm.errors import UserError, first_line
+from slm.files import NEW, atomic_write, current, read_json
 from slm.text import tokenizer
+from slm.text.prepared_folder import read_meta
 
 OTHER_PROGRAM = "another program"  # the source of a corpus without meta.json
+PART_TOKENS = 2**24
+LARGEST_TOKENIZER = 2**24  # bytes; GPT-2's has 0.8 million
+OPENINGS = 5  # of a folder that prepare.py replaces at that moment
 
 
 class TokenFile:
@@ -18,66 +27,125 @@ class TokenFile:
 
     def __init__(self, path):
         self.path = Path(path)
+        if not self.path.is_file():  # a FIFO would wait for ever
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         self.file = open(path, "rb")  # noqa: SIM115 - stays open
-        self.tokens = os.fstat(self.file.fileno()).st_size // 2
+        self.size = os.fstat(self.file.fileno()).st_size
+        self.tokens = self.size // 2
 
-    def read_windows(self, starts, length):
-        """`length` tokens from each of `starts`, the file taken as a ring: (len(starts), length) int64.
+    def is_at(self, path):
+        """Whether the open file is the one that has the name `path` now."""
+        return os.path.samestat(os.fstat(self.file.fileno()), os.stat(path))
 
-        Every call maps the file again: pages that were read count as resident memory until they are unmapped. Raises
-        UserError where the file has become shorter.
-        """
+    def map(self):
+        """The tokens as an array over the file: (tokens,) uint16. Raises UserError where it has become shorter."""
+        if not self.tokens:
+            return np.zeros(0, np.uint16)
         try:
-            tokens = np.memmap(self.file, np.uint16, "r", shape=(self.tokens,))
+            return np.memmap(self.file, np.uint16, "r", shape=(self.tokens,))
         except (OSError, ValueError) as error:  # no map is longer than its file
             raise UserError(
                 f"{self.path} has become shorter while it was read: prepare it again, then resume the run"
             ) from error
+
+    def parts(self):
+        """Yield the tokens in arrays of at most PART_TOKENS, each mapped by itself, which bounds the memory."""
+        for start in range(0, self.tokens, PART_TOKENS):
+            yield self.map()[start : start + PART_TOKENS]
+
+    def crc32(self):
+        """The checksum of the tokens, as in meta.json."""
+        return functools.reduce(lambda crc32, part: zlib.crc32(part, crc32), self.parts(), 0)
+
+    def check_ids(self, vocab_size):
+        """Raise UserError, which names the place, where an id is beyond the vocabulary."""
+        start = 0
+        for part in self.parts():
+            if part.max() >= vocab_size:
+                place = int(np.argmax(part >= vocab_size))
+                raise UserError(
+                    f"{self.path} is no flat array of uint16 ids below {vocab_size:,}: token {start + place:,} is"
+                    f" {part[place]}; prepare the text again"
+                )
+            start += len(part)
+
+    def read_windows(self, starts, length):
+        """`length` tokens from each of `starts`, the file taken as a ring: (len(starts), length) int64.
+
+        Every call maps the file again: pages that were read count as resident memory until they are unmapped.
+        """
         positions = np.asarray(starts)[:, None] + np.arange(length)
-        return tokens.take(positions, mode="wrap").astype(np.int64)
+        return self.map().take(positions, mode="wrap").astype(np.int64)
 
 
 class Corpus:
-    """A prepared folder, checked: `.meta`, the tokenizer's `.tokenizer_text`, and the paths of its token files.
+    """A prepared folder, checked: `.meta`, the tokenizer's `.tokenizer_text`, and the open token files `.files`.
 
-    Raises UserError where the folder is missing or damaged; `prepare_with` is then the command to run.
+    The files are open before they are described, so that what is described is what is read, also where prepare.py
+    replaces the folder meanwhile. Raises UserError where the folder is missing or damaged; `prepare_with` is then the
+    command to run.
     """
 
     def __init__(self, folder, prepare_with="python prepare.py"):
         self.folder = Path(folder)
         try:
-            if is_from_another_program(self.folder):
-                self.meta, text = describe_gpt2_tokens(self.folder)
-            else:
-                self.meta = json.loads((self.folder / "meta.json").read_text(encoding="utf-8"))
-                text = (self.folder / self.meta["tokenizer"]).read_text()
-            self.vocab_size = self.meta["vocab_size"]
-            splits, sha256 = self.meta["splits"], self.meta["tokenizer_sha256"]
-            self.tokens = {name: splits[name]["tokens"] for name in ("train", "validation")}
-            self.text_bytes = splits["validation"]["text_bytes"]
+            for _ in range(OPENINGS):
+                self.open()
+                if all(file.is_at(self.path(name)) for name, file in self.files.items()):
+                    break
         except (FileNotFoundError, NotADirectoryError) as error:
+            if (path := current(self.folder, "meta.json")).exists():
+                missing = Path(error.filename or path).name
+                raise UserError(f"{path.parent} is damaged (no {missing}): run `{prepare_with} --force`") from error
             prepared = sorted(meta.parent.name for meta in self.folder.parent.glob("*/meta.json"))
             others = f" (prepared: {', '.join(prepared)})" if prepared else ""
             raise UserError(f"no prepared data in {self.folder}{others}: run `{prepare_with}` first") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{self.folder}/meta.json is damaged ({error}): run `{prepare_with} --force`") from error
-        if tokenizer.sha256(text) != sha256:
+        except PermissionError as error:
+            raise UserError(f"cannot read {error.filename} ({error.strerror}): change its permissions") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or first_line(error)
+            raise UserError(f"{self.folder}/meta.json is damaged ({reason}): run `{prepare_with} --force`") from error
+        if tokenizer.sha256(self.tokenizer_text) != self.meta["tokenizer_sha256"]:
             raise UserError(f"{self.folder}: the tokenizer is not the one that made the tokens: prepare it again")
-        self.tokenizer_text = text
+        self.vocab_size, splits = self.meta["vocab_size"], self.meta["splits"]
+        self.tokens = {name: splits[name]["tokens"] for name in self.files}
+        self.text_bytes = splits["validation"]["text_bytes"]
         for name, tokens in self.tokens.items():
-            size = self.path(name).stat().st_size if self.path(name).exists() else 0
-            if size != 2 * tokens:
+            if self.files[name].size != 2 * tokens:
                 raise UserError(
-                    f"{self.path(name)} has {size:,} bytes where meta.json says {2 * tokens:,}: prepare it again"
+                    f"{self.path(name)} has {self.files[name].size:,} bytes where meta.json says {2 * tokens:,}:"
+                    " prepare it again"
                 )
 
+    def open(self):
+        foreign = is_from_another_program(self.folder)
+        if not foreign:
+            read_meta(self.folder)  # a folder without one is no prepared folder, whatever else is in it
+        self.files = {name: TokenFile(self.path(name)) for name in ("train", "validation")}
+        if foreign:
+            self.meta, self.tokenizer_text = describe_gpt2_tokens(self.folder, self.files)
+        else:
+            self.meta = read_meta(self.folder)
+            self.tokenizer_text = read_text(current(self.folder, self.meta["tokenizer"]))
+
+    def verify(self):
+        """Read all tokens, about a second per GB, and raise UserError where they are not those that were written.
+
+        The checksum is compared where meta.json has one (format 2), and each id with the vocabulary.
+        """
+        for name, file in self.files.items():
+            file.check_ids(self.vocab_size)
+            crc32 = file.crc32()
+            if crc32 != self.meta["splits"][name].get("crc32", crc32):
+                raise UserError(f"{file.path} is damaged (another checksum than in meta.json): prepare it again")
+
     def path(self, split):
-        path, nanogpts = self.folder / f"{split}.bin", self.folder / "val.bin"
+        path, nanogpts = current(self.folder, f"{split}.bin"), self.folder / "val.bin"
         return nanogpts if split == "validation" and nanogpts.exists() and not path.exists() else path
 
     def stories(self, split):
         """Yield the token ids of each story of a split, without its end-of-text: uint16 arrays."""
-        tokens = np.memmap(self.path(split), np.uint16, "r")
+        tokens = self.files[split].map()
         start = 0
         for end in np.flatnonzero(tokens == self.meta["end_of_text"]):
             yield tokens[start:end]
@@ -87,10 +155,9 @@ class Corpus:
         """A hash of the tokenizer, the counts, and samples of both token files: equal for equal corpora."""
         digest = hashlib.sha256(json.dumps([self.meta["tokenizer_sha256"], self.tokens, self.text_bytes]).encode())
         for name, tokens in self.tokens.items():
-            with open(self.path(name), "rb") as file:
-                for place in np.linspace(0, 2 * tokens, 64, endpoint=False).astype(int):
-                    file.seek(place)
-                    digest.update(file.read(4096))
+            contents = self.files[name].map().view(np.uint8)
+            for place in np.linspace(0, 2 * tokens, 64, endpoint=False).astype(int):
+                digest.update(contents[place : place + 4096])
         return digest.hexdigest()
 
     def check_length(self, block_size):
@@ -104,53 +171,70 @@ class Corpus:
                 )
 
 
+def read_text(path):
+    """The text of a tokenizer's file. Raises OSError or ValueError where it is none."""
+    if not path.is_file() or path.stat().st_size > LARGEST_TOKENIZER:
+        raise ValueError(f"{path.name} is no file of at most {LARGEST_TOKENIZER:,} bytes")
+    return path.read_text()
+
+
 def is_from_another_program(folder):
     """Whether a folder holds token files of nanoGPT or the tutorial: train.bin, val.bin or validation.bin, no more."""
     there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    ours = {"meta.json", "tokenizer.tiktoken"}
+    ours = {"meta.json", "tokenizer.tiktoken", NEW}
     return "train.bin" in there and bool(there & {"val.bin", "validation.bin"}) and not there & ours
 
 
-def count_tokens(paths, encoding):
-    """{split: its stories, tokens and bytes of text}, as in meta.json. paths: {split: its token file}.
+def describe_gpt2_tokens(folder, files):
+    """(meta.json, the tokenizer's text) of the token files of another program, taken as GPT-2's tokens.
 
-    Raises UserError where a file has other ids than those of `encoding`.
-    """
-    lengths = np.array([len(encoding.decode_single_token_bytes(i)) for i in range(encoding.n_vocab)])
-    lengths[encoding.eot_token] = 0
-    splits = {}
-    for split, path in paths.items():
-        size = path.stat().st_size
-        tokens = np.memmap(path, np.uint16, "r") if size and size % 2 == 0 else np.zeros(0, np.uint16)
-        parts = np.array_split(tokens, 1 + len(tokens) // 2**24)  # which bounds the memory
-        counts = sum(np.bincount(part, minlength=2**16) for part in parts)  # of each id
-        if not len(tokens) or counts[encoding.n_vocab :].any():
-            raise UserError(f"{path} is no flat array of uint16 ids below {encoding.n_vocab:,}: prepare the text again")
-        splits[split] = {
-            "stories": int(counts[encoding.eot_token]),
-            "tokens": len(tokens),
-            "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
-        }
-    return splits
-
-
-def describe_gpt2_tokens(folder):
-    """(meta.json, the tokenizer's text) of a folder with the token files of another program, taken as GPT-2's tokens.
-
-    Raises UserError where they cannot be that.
+    files: {split: TokenFile}. What was counted is kept in `.counts.json`, since that takes a second per GB. Raises
+    UserError where they cannot be that.
     """
     if (folder / "meta.pkl").exists():
         raise UserError(f"{folder}/meta.pkl says that the tokens are characters: only GPT-2's tokens can be used")
-    encoding, paths = tokenizer.gpt2(), {}
-    for split, name in (("train", "train.bin"), ("validation", "validation.bin"), ("validation", "val.bin")):
-        if (folder / name).exists():
-            paths.setdefault(split, folder / name)
+    encoding, kept = tokenizer.gpt2(), folder / ".counts.json"
+    stats = {name: os.fstat(file.file.fileno()) for name, file in files.items()}
+    identity = {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
+    splits = None
+    with contextlib.suppress(OSError, ValueError):
+        counted = read_json(kept)
+        known = isinstance(counted, dict) and counted.get("identity") == identity
+        splits = counted.get("splits") if known else None
+    if not splits:
+        splits = {name: count_tokens(file, encoding) for name, file in files.items()}
+        with contextlib.suppress(UserError), atomic_write(kept) as file:
+            file.write(json.dumps({"identity": identity, "splits": splits}).encode())
     text = tokenizer.to_text(encoding)
     return {
         "source": OTHER_PROGRAM,
-        "splits": count_tokens(paths, encoding),
+        "splits": splits,
         "vocab_size": encoding.n_vocab,
         "dtype": "uint16",
         "end_of_text": encoding.eot_token,
         "tokenizer_sha256": tokenizer.sha256(text),
     }, text
+
+
+def count_tokens(file, encoding):
+    """The stories, tokens and bytes of text of a TokenFile, as in meta.json.
+
+    Raises UserError where it has other ids than those of `encoding`, or holds wider numbers than uint16.
+    """
+    lengths = np.array([len(encoding.decode_single_token_bytes(i)) for i in range(encoding.n_vocab)])
+    lengths[encoding.eot_token] = 0
+    counts, upper_half = np.zeros(2**16, np.int64), 0
+    for part in file.parts():
+        counts += np.bincount(part, minlength=2**16)
+        upper_half = max(upper_half, int(part[1::2].max(initial=0)))
+    # the upper half of a number below 2**18; no text has one of the first four tokens at each second place
+    if file.size % 4 == 0 and file.tokens >= 8 and upper_half <= 3:
+        raise UserError(f"{file.path} holds ids of 32 or 64 bits, and this program reads uint16: write it as uint16")
+    if file.size % 2 or not file.tokens:
+        raise UserError(f"{file.path} is no flat array of uint16 ids: prepare the text again")
+    file.check_ids(encoding.n_vocab)
+    return {
+        "stories": int(counts[encoding.eot_token]),
+        "tokens": file.tokens,
+        "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
+    }

@@ -1,16 +1,14 @@
-"""How prepare.py writes data/NAME: one process at a time, whole files only, and never across file systems."""
+"""How prepare.py writes data/NAME: one process at a time, all files together, and never across file systems."""
 
-import contextlib
 import json
-import os
 import re
-import shutil
 
-from slm.errors import UserError
-from slm.files import atomic_write, lock_folder, make_folder
+from slm.errors import UserError, first_line
+from slm.files import atomic_write, current, folder_transaction, read_json
 from slm.text import tokenizer
 
-PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")  # in the order of their renaming
+PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")
+FORMAT = 2  # of meta.json; 1, which has no number, lacks `crc32`, and its source_stamp is a sum
 
 
 def check_name(name):
@@ -19,56 +17,101 @@ def check_name(name):
         raise UserError(f"--name {name!r} must be a plain folder name: letters, digits, '.', '_' and '-'")
 
 
-@contextlib.contextmanager
 def partial_folder(folder):
-    """A folder within `folder`, so on the same file system, that this process alone has until the block ends.
-
-    Raises UserError where another process has it or `folder` cannot be written. A failure leaves no new folder behind.
-    """
-    is_new = not folder.exists()
-    make_folder(folder, "give another --name, or start prepare.py where it can write")
-    lock = lock_folder(folder, f"another prepare.py is writing {folder}: wait for it, or give another --name")
-    partial = folder / ".partial"
-    try:
-        shutil.rmtree(partial, ignore_errors=True)  # what a killed process left
-        make_folder(partial, "give another --name")
-        yield partial
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        with contextlib.suppress(OSError):  # Windows keeps a file that is open
-            if is_new and [path.name for path in folder.iterdir()] == [".lock"]:
-                (folder / ".lock").unlink()
-                folder.rmdir()
-        if lock:
-            lock.close()
+    """A folder for the files of `prepare.py`, which take their names in `folder` together, if the block ends well."""
+    return folder_transaction(
+        folder,
+        f"another prepare.py is writing {folder}: wait for it, or give another --name",
+        "give another --name, or start prepare.py where it can write",
+    )
 
 
-def finish_folder(partial, folder, encoding, meta):
-    """Write the tokenizer and meta.json beside the token files in `partial`, and give all their names in `folder`.
+def write_description(partial, encoding, meta):
+    """Write the tokenizer and meta.json beside the token files in `partial`, and return the contents of meta.json.
 
-    meta: what meta.json says besides the tokenizer. Returns the contents of meta.json.
+    meta: what meta.json says besides the tokenizer and the format.
     """
     text = tokenizer.to_text(encoding)
     with atomic_write(partial / "tokenizer.tiktoken") as file:
         file.write(text.encode())
-    meta = meta | {
-        "dtype": "uint16",
-        "end_of_text": encoding.eot_token,
-        "tokenizer": "tokenizer.tiktoken",
-        "tokenizer_sha256": tokenizer.sha256(text),
-    }
+    meta = (
+        {"format": FORMAT}
+        | meta
+        | {
+            "dtype": "uint16",
+            "end_of_text": encoding.eot_token,
+            "tokenizer": "tokenizer.tiktoken",
+            "tokenizer_sha256": tokenizer.sha256(text),
+        }
+    )
     with atomic_write(partial / "meta.json") as file:
         file.write(json.dumps(meta, indent=2).encode())
-    replace_files(partial, folder)
     return meta
 
 
-def replace_files(partial, folder):
-    """Give the whole new files their final names, meta.json last: without it the folder does not count as prepared."""
+def read_meta(folder):
+    """The contents of a folder's meta.json, checked. Raises OSError, ValueError, or UserError for an unknown format.
+
+    splits: {name: {tokens, text_bytes, and since format 2 crc32, all of them whole numbers}}.
+    """
+
+    def check(name, value, kind, valid=lambda value: True):
+        if type(value) is not kind or not valid(value):
+            raise ValueError(f"{name} is {first_line(repr(value), 60)}")
+
+    meta = read_json(current(folder, "meta.json"))
+    check("it", meta, dict)
+    if meta.get("format", 1) not in (1, FORMAT):
+        number = first_line(repr(meta["format"]), 40)
+        raise UserError(f"{folder} has the unknown format {number}: update this program, or prepare it with --force")
+    check("dtype", meta.get("dtype"), str, lambda dtype: dtype == "uint16")
+    check("vocab_size", meta.get("vocab_size"), int, lambda size: 257 <= size <= 2**16)
+    check("end_of_text", meta.get("end_of_text"), int, lambda token: token == meta["vocab_size"] - 1)
+    check("tokenizer", meta.get("tokenizer"), str, lambda name: name == "tokenizer.tiktoken")
+    check("tokenizer_sha256", meta.get("tokenizer_sha256"), str)
+    check("splits", meta.get("splits"), dict)
+    for name in ("train", "validation"):
+        split = meta["splits"].get(name)
+        check(f"the {name} split", split, dict)
+        for key in ("tokens", "text_bytes", *(["crc32"] if meta.get("format") else [])):
+            check(f"{key} of {name}", split.get(key), int, lambda number: 0 <= number < 2**48)
+    return meta
+
+
+def prepared_already(folder, recipe, optional):
+    """The contents of meta.json if `folder` is whole and `recipe` made it, or None where something is missing.
+
+    optional: the keys that are in a recipe only where their options are given. Raises UserError where another recipe
+    made it, or where it holds files that prepare.py did not write.
+    """
+    files = [name for name in PREPARED_FILES if current(folder, name).exists()]
     try:
-        (folder / "meta.json").unlink(missing_ok=True)
-        for name in PREPARED_FILES:
-            os.replace(partial / name, folder / name)
-    except OSError as error:
-        name = error.filename2 or error.filename
-        raise UserError(f"cannot replace {name} ({error.strerror}): stop what uses it, or move it away") from error
+        meta = read_meta(folder)
+    except (OSError, ValueError):
+        if files and "tokenizer.tiktoken" not in files:
+            raise UserError(
+                f"{folder} has a {files[0]} that prepare.py did not write: move it, give another --name, or overwrite"
+                " it with --force"
+            ) from None
+        return None
+    try:
+        sizes = {name: current(folder, f"{name}.bin").stat().st_size for name in ("train", "validation")}
+        sha256 = tokenizer.sha256(current(folder, meta["tokenizer"]).read_text())
+    except (OSError, ValueError):
+        return None
+    whole = all(size == 2 * meta["splits"][name]["tokens"] for name, size in sizes.items())
+    if not whole or sha256 != meta["tokenizer_sha256"]:
+        return None
+    for key in (*recipe, *(key for key in optional if key not in recipe)):
+        if meta.get(key) == recipe.get(key):
+            continue
+        if key == "source_stamp":
+            was = "its source has changed"
+            if "format" not in meta:
+                was = "an earlier version of prepare.py did it, which kept no record of each file of the source"
+        elif key in optional and key not in meta:
+            was = f"it was made without --{key}"
+        else:
+            was = f"it was made with {key} {meta.get(key)}"
+        raise UserError(f"{folder} is prepared already, but {was}: --force rebuilds it, --name puts this one beside it")
+    return meta

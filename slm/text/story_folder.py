@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 
 from slm.errors import UserError
+from slm.files import NEW, PARTIAL
 from slm.text.prepared_folder import PREPARED_FILES
 from slm.text.story_bytes import KIND_NAMES, KINDS, kind_of, split_name
 
@@ -13,14 +14,15 @@ SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fro
 SPLIT_WORD = re.compile(r"(?:^|(?<=[-_.]))(validation|valid|val|dev|test)(?=$|[-_.])")
 # the number of a file that is one of several, and the hash behind it, as in train-00000-of-00004-0a1b2c3d4e5f6071
 FILE_NUMBER = re.compile(r"[-_.]?\d+(?:[-_.]of[-_.]\d+)?(?:-[0-9a-f]{16})?$")
-LISTED = 3  # names in a line, before "and 5 more"
+ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|authors|changelog|contributing|citation)\b.*")  # not stories
+NAMES_SHOWN = 3  # in a line, before "and 5 more"
 
 
-def list_files(root, hidden=False):
+def list_files(root):
     """(files, left_aside): all files under a folder, sorted, and {reason: [path, ...]} for what is not among them.
 
-    Links are followed; a folder with several paths is entered once, by its real path if that is under `root`.
-    hidden: whether to include names that begin with a dot, and __MACOSX. Raises UserError for an unreadable folder.
+    Links are followed; a folder with several paths is entered once, by its real path if that is under `root`. Names
+    that begin with a dot, and __MACOSX, are left aside. Raises UserError for an unreadable folder.
     """
     files, left_aside = [], defaultdict(list)
     folders, links, entered = [root], [], set()
@@ -37,9 +39,9 @@ def list_files(root, hidden=False):
             raise UserError(f"cannot read the folder {folder}: {error.strerror}") from error
         is_prepared = (folder / PREPARED_FILES[0]) in entries
         for entry in entries:
-            if is_prepared and entry.name in (*PREPARED_FILES, ".lock", ".partial"):
+            if is_prepared and entry.name in (*PREPARED_FILES, ".lock", PARTIAL, NEW):
                 continue  # what an earlier prepare.py wrote beside its source
-            if not hidden and (entry.name.startswith(".") or entry.name == "__MACOSX"):
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
                 left_aside["hidden"].append(entry)
             elif entry.is_dir() and entry.is_symlink() and real.is_relative_to(entry.resolve()):
                 left_aside["a link to a folder above it"].append(entry)
@@ -53,33 +55,39 @@ def list_files(root, hidden=False):
     return sorted(files), left_aside
 
 
-def find_story_files(path):
+def find_story_files(path, file_is_story=False):
     """({split: [file, ...]}, note) of a file or a folder; the note is a line that names the files of each split.
 
-    A folder must have a train split and files of one kind, compressed or not, else UserError. A test split is left
-    aside, and so are .json files beside another kind, which describe it.
+    The files of a folder must be of one kind, compressed or not, else UserError. What describes the stories is left
+    aside: a README, and .json files beside another kind. file_is_story: only folders name a split, not files.
     """
     if path.is_file():
-        if not kind_of(path):
-            raise UserError(f"{path} is no {KIND_NAMES} file, plain or (but for .parquet) .gz or .zst: save it as one")
         return {"train": [path]}, f"train: {path.name}"
     if not path.is_dir():
         raise UserError(f"{path} is neither a file nor a folder: --dataset takes one of these")
 
+    path = hub_revision(path)
     files, left_aside = list_files(path)
     stories, real_files, uncompressed = [], set(), set(files)
     # a file that has its real path here goes by that path, not by a link's
     for file in sorted(files, key=lambda file: (file.resolve() != path.resolve() / file.relative_to(path), file)):
-        if not kind_of(file):
+        stem, kind, codec = split_name(file.name)
+        if not kind:
             left_aside[f"not {KIND_NAMES}"].append(file)
         elif file.resolve() in real_files:
             left_aside["the same file by another link"].append(file)
-        elif split_name(file.name)[2] and file.with_suffix("") in uncompressed:
+        elif codec and file.with_suffix("") in uncompressed:
             left_aside["a compressed copy"].append(file)
+        elif not file.stat().st_size:
+            left_aside["0 bytes"].append(file)
+        elif kind == ".txt" and ABOUT.fullmatch(stem.lower()):
+            left_aside["about the stories"].append(file)
         else:
-            uncompressed.add(file.with_suffix("") if split_name(file.name)[2] else file)
+            uncompressed.add(file.with_suffix("") if codec else file)
             stories.append(file)
             real_files.add(file.resolve())
+    if not stories:
+        stories = left_aside.pop("about the stories", [])
     stories.sort()
     kinds = {kind: [file for file in stories if kind_of(file) == kind] for kind in KINDS}
     kinds = {kind: files for kind, files in kinds.items() if files}
@@ -93,23 +101,30 @@ def find_story_files(path):
         raise UserError(f"{path} holds {each}, maybe the same stories twice: name one file, or a folder with one kind")
 
     splits = {"train": [], "validation": [], "test": []}
-    for file, split in zip(stories, split_of_each([file.relative_to(path) for file in stories]), strict=True):
+    names = [file.relative_to(path) for file in stories]
+    for file, split in zip(stories, split_of_each(names, file_is_story), strict=True):
         splits[split].append(file)
-    left_aside["a test split"] = splits.pop("test")
     splits = {name: files for name, files in splits.items() if files}
-    note = note_of(path, splits, left_aside)
-    if "train" not in splits:
-        raise UserError(f"{path} has no train split ({note}): name the file or folder to train on")
-    return splits, note
+    return splits, note_of(path, splits, left_aside)
 
 
-def split_of_each(paths):
+def hub_revision(path):
+    """The folder of the revision that `refs/main` names, of a data set in the hub's cache; else `path`."""
+    try:
+        revision = path / "snapshots" / (path / "refs" / "main").read_text().strip()
+    except (OSError, ValueError):
+        return path
+    return revision if revision.is_dir() else path
+
+
+def split_of_each(paths, folders_only=False):
     """The split of each of `paths` (relative to the folder that is the source): train, validation or test.
 
-    The first part of a path that names a split decides; where none does, the file is for training.
+    The first part of a path that names a split decides; where none does, the file is for training. folders_only:
+    whether the last part decides nothing. A folder may be `split=test`, as Hive and Spark write it.
     """
-    named = [(*path.parent.parts, split_name(path.name)[0]) for path in paths]
-    named = [tuple(FILE_NUMBER.sub("", part.lower()) for part in parts) for parts in named]
+    named = [path.parent.parts if folders_only else (*path.parent.parts, split_name(path.name)[0]) for path in paths]
+    named = [tuple(FILE_NUMBER.sub("", part.lower().removeprefix("split=")) for part in parts) for parts in named]
     beside = defaultdict(set)  # the names in each folder
     for parts in named:
         for depth, part in enumerate(parts):
@@ -138,8 +153,8 @@ def split_named(name, beside):
 def listing(root, files):
     """The first names of a list of paths under `root`, and how many more there are."""
     names = [file.relative_to(root).as_posix() for file in files]
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+    return ", ".join(names[:NAMES_SHOWN]) + more
 
 
 def note_of(root, splits, left_aside):

@@ -7,23 +7,29 @@ and its rank. End-of-text is not in the file; it is always the last id, `encodin
 import base64
 import functools
 import hashlib
+import itertools
 import json
 import os
 import re
 import tempfile
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import tiktoken
 from tiktoken_ext.openai_public import ENDOFTEXT, r50k_pat_str
 
-from slm.errors import UserError
+from slm.errors import UserError, first_line
 from slm.files import ROOT
 
 GPT2_VOCAB_SIZE = 50257
-GPT2_FILE = ROOT / "data" / "6c7ea1a7e38e3a7f062df639a5b80947f075ffe6"  # OpenAI's encoder.json, as tiktoken names it
+GPT2_FILE = ROOT / "data" / "gpt2_vocabulary.json"  # OpenAI's encoder.json
 GPT2_SHA256 = "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783"
 SMALLEST_VOCAB_SIZE = 257  # the 256 bytes, so that any text has an encoding, and end-of-text
+LARGEST_VOCAB_SIZE = 2**16  # what uint16 can count
+LONGEST_TOKENS = 2**24  # bytes of all tokens together; GPT-2's have 0.3 million
+LONG_WORD = re.compile(r"\S{1000}")  # the time to train a vocabulary grows with the square of a word's length
 SAMPLE_BYTES = 2**25  # of text that a vocabulary is trained on
 GIGATOKEN_BYTES = 2**28  # of text, after which gigatoken is rebuilt: its cache of words only grows (as of 0.10)
 # Unicode's White_Space, which is what `\s` means to tiktoken; Python's `\s` has four more characters. About half a
@@ -101,8 +107,17 @@ def load_gigatoken(gigatoken, encoding):
 
 
 def from_ranks(ranks):
-    """The encoding of `ranks`, a dict from a token's bytes to its id 0..n-1; end-of-text gets id n."""
+    """The encoding of `ranks`, a dict from a token's bytes to its id 0..n-1; end-of-text gets id n.
+
+    Raises ValueError where they are none: tiktoken ends the process at some of these.
+    """
     size = len(ranks) + 1
+    if any(type(rank) is not int for rank in ranks.values()) or sorted(ranks.values()) != list(range(len(ranks))):
+        raise ValueError("its ids have gaps, or one is there twice")
+    if not {bytes([byte]) for byte in range(256)} <= ranks.keys():
+        raise ValueError("a byte has no id")
+    if size > LARGEST_VOCAB_SIZE or sum(map(len, ranks)) > LONGEST_TOKENS or b"" in ranks:
+        raise ValueError(f"it has {size:,} tokens, or very long or empty ones")
     return tiktoken.Encoding(
         "gpt2" if size == GPT2_VOCAB_SIZE else f"bpe-{size}",
         pat_str=r50k_pat_str,
@@ -120,8 +135,16 @@ def merge_pair(token, ranks):
     """
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
-        merge = min(range(len(parts) - 1), key=lambda i: ranks.get(parts[i] + parts[i + 1], len(ranks)))
-        parts[merge : merge + 2] = [parts[merge] + parts[merge + 1]]
+        pairs = {(one, two): ranks.get(one + two, len(ranks)) for one, two in itertools.pairwise(parts)}
+        best = min(pairs, key=pairs.get)
+        if pairs[best] == len(ranks):  # no merges make this token
+            return b"".join(parts[:-1]), parts[-1]
+        merged, i = [], 0
+        while i < len(parts):  # every place of the pair, from the left
+            width = 2 if tuple(parts[i : i + 2]) == best else 1
+            merged.append(b"".join(parts[i : i + width]))
+            i += width
+        parts = merged
     return tuple(parts) if len(parts) == 2 else ()
 
 
@@ -139,11 +162,38 @@ def train_bpe(stories, vocab_size):
     bpe.pre_tokenizer = cut
     alphabet = sorted(cut.alphabet())
     trainer = trainers.BpeTrainer(vocab_size=vocab_size - 1, initial_alphabet=alphabet, show_progress=False)
-    bpe.train_from_iterator(spread_sample(stories), trainer)
+    sample = itertools.chain.from_iterable(map(without_long_words, spread_sample(stories)))
+    interruptible(lambda: bpe.train_from_iterator(sample, trainer))
     encoding = from_vocabulary(bpe.get_vocab())
     if encoding.n_vocab < vocab_size:
         raise UserError(f"the stories give {encoding.n_vocab} tokens at most: give that as --vocab_size, or more text")
     return encoding
+
+
+def interruptible(function):
+    """Call a function that does not hear Ctrl-C, so that Ctrl-C still ends the process."""
+    future = Future()
+
+    def run():
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # a wait without an end does not hear Ctrl-C on Windows
+    return future.result()
+
+
+def without_long_words(story):
+    """The pieces of a story, cut within words of 1,000 letters and more; their vocabulary is that of the pieces."""
+    start = 0
+    for word in LONG_WORD.finditer(story) if len(story) >= 1000 else ():
+        yield story[start : word.end()]
+        start = word.end()
+    yield story[start:]
 
 
 def spread_sample(stories, most_bytes=SAMPLE_BYTES):
@@ -187,11 +237,6 @@ def from_vocabulary(vocabulary):
     """
     try:
         ranks = {bytes(BYTES[letter] for letter in token): i for token, i in vocabulary.items() if token != ENDOFTEXT}
-        if (
-            sorted(ranks.values()) != list(range(len(ranks)))
-            or not {bytes([byte]) for byte in BYTES.values()} <= ranks.keys()
-        ):
-            raise ValueError("its ids have gaps, or a byte has none")
         return from_ranks(ranks)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
@@ -208,10 +253,15 @@ def to_text(encoding):
 def from_text(text):
     """The encoding of a `.tiktoken` file's text. Raises UserError where the text is damaged."""
     try:
-        pairs = (line.split() for line in text.splitlines())
-        return from_ranks({base64.b64decode(token, validate=True): int(rank) for token, rank in pairs})
-    except Exception as error:
-        raise UserError(f"the tokenizer is damaged ({error}): use another checkpoint, or prepare.py --force") from error
+        pairs = [line.split() for line in text.splitlines()]
+        ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in pairs}
+        if len(ranks) != len(pairs):
+            raise ValueError("a token is there twice")
+        return from_ranks(ranks)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"the tokenizer is damaged ({first_line(error)}): use another checkpoint, or prepare.py --force"
+        ) from error
 
 
 def sha256(text):

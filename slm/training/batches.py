@@ -12,19 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from slm.text.corpus import TokenFile
-
 
 class TrainBatches:
     """The sequences of each step, of a run that counts its sequences from 0 over all epochs.
 
     `batches[first]` is a (B, block_size + 1) int64 tensor on the device: this process's share, in order, of the step
-    that begins with sequence `first`. config: its block_size, sequences_per_step and seed. While the device computes a
-    step, a thread reads the next one into pinned memory.
+    that begins with sequence `first`. file: a TokenFile. config: its block_size, sequences_per_step and seed. While the
+    device computes a step, a thread reads the next one into pinned memory.
     """
 
-    def __init__(self, path, config, device, rank=0, world_size=1):
-        self.file, self.block_size, self.sequences = TokenFile(path), config.block_size, config.sequences_per_step
+    def __init__(self, file, config, device, rank=0, world_size=1):
+        self.file, self.block_size, self.sequences = file, config.block_size, config.sequences_per_step
         self.seed, self.device, sequences = config.seed, device, config.sequences_per_step
         self.windows = self.file.tokens // self.block_size  # in an epoch
         self.share = slice(rank * sequences // world_size, (rank + 1) * sequences // world_size)

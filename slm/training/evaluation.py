@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 
 from slm import devices
-from slm.text.corpus import TokenFile
 from slm.training.batches import validation_batches, validation_windows
 
 BATCHES_BETWEEN_CHECKS = 16  # of each of several processes, which then ask each other for a signal
@@ -29,7 +28,7 @@ class Evaluator:
 
     def __init__(self, corpus, config, device, dtype, group):
         self.corpus, self.config, self.device, self.dtype, self.group = corpus, config, device, dtype, group
-        self.file = TokenFile(corpus.path("validation"))
+        self.file = corpus.files["validation"]
 
     @torch.no_grad()
     def __call__(self, model, micro_batch, signals=None):

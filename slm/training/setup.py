@@ -8,7 +8,7 @@ import torch
 from model import GPT
 from slm import devices
 from slm.errors import UserError
-from slm.text.corpus import Corpus
+from slm.text.corpus import OTHER_PROGRAM, Corpus
 from slm.training import resume
 from slm.training.batches import TrainBatches
 from slm.training.distributed import ProcessGroup
@@ -54,8 +54,10 @@ def set_up_here(config, set_by, loaded, group):
     torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
     corpus = Corpus(Path("data") / config.dataset, config.prepare_command)
     corpus.check_length(config.block_size)
+    if group.local_rank == 0 and (config.eval_only or corpus.meta.get("source") != OTHER_PROGRAM):
+        corpus.verify()
     model = resume.initial_model(config, corpus, loaded).to(device)
     compiled = config.compile and (device.type == "cuda" or set_by["compile"] != "default")
-    batches = TrainBatches(corpus.path("train"), config, device, group.rank, group.world_size)
+    batches = TrainBatches(corpus.files["train"], config, device, group.rank, group.world_size)
     evaluate = Evaluator(corpus, config, device, dtype, group)
     return Setup(group, device, dtype, corpus, model, compiled, batches, evaluate)

@@ -1,0 +1,176 @@
+"""Data sets on the Hugging Face hub: which files each split has, downloaded or read where they are."""
+
+import contextlib
+import dataclasses
+import errno
+import io
+import json
+import os
+import re
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from urllib.parse import quote
+
+from slm.errors import UserError, first_line, say
+from slm.files import atomic_write, make_folder, read_json
+from slm.text.story_bytes import KIND_NAMES
+
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
+DOWNLOADS = 8  # at a time
+PAGE = re.compile(r"(?:https?://(?:www\.)?(?:huggingface\.co|hf\.co)/|hf://)?datasets/([\w.-]+(?:/[\w.-]+)?).*")
+
+
+def name_of_page(dataset):
+    """The name of a data set whose page has the address `dataset`; another text as it is."""
+    page = PAGE.fullmatch(dataset)
+    return page[1] if page else dataset
+
+
+@dataclasses.dataclass(frozen=True)
+class HubFile:
+    """A file on the hub that is read where it is, each time again."""
+
+    repository: str
+    revision: str
+    path: str
+
+    @property
+    def name(self):
+        return PurePosixPath(self.path).name
+
+    def __str__(self):
+        return f"{self.repository}/{self.path}"
+
+    def address(self):
+        return f"datasets/{self.repository}@{self.revision}/{self.path}"
+
+    def open(self, mode):
+        from huggingface_hub import HfFileSystem
+
+        try:
+            return io.BufferedReader(HfFileSystem().open(self.address(), mode))
+        except Exception as error:  # the client raises many kinds
+            raise OSError(f"{first_line(error)}; check the network and run the same command again") from error
+
+    def stat(self):
+        from huggingface_hub import HfFileSystem
+
+        return SimpleNamespace(st_size=HfFileSystem().info(self.address())["size"])
+
+    def download(self):
+        """The file's path in the hub's cache, once it is there."""
+        from huggingface_hub import hf_hub_download
+
+        return Path(hf_hub_download(self.repository, self.path, repo_type="dataset", revision=self.revision))
+
+
+def find_hub_files(dataset, config, streaming):
+    """({split: [file, ...]}, notes) of a data set on the hub. Raises UserError.
+
+    config: its configuration, where it has several. streaming: leave the files there; else they are downloaded.
+    """
+    # a hub that cannot be reached takes the client up to minutes, and a pipe must show this line before them
+    say(f"reading {dataset} from the Hugging Face hub (HF_HUB_OFFLINE=1: from its cache alone)")
+    configs = []
+    try:
+        from huggingface_hub.utils import disable_progress_bars, logging
+
+        logging.set_verbosity_error()  # no line for each try
+        if not sys.stderr.isatty():
+            disable_progress_bars()  # which would fill a log file
+        files, notes = resolve(dataset, config)
+        if not streaming:
+            with ThreadPoolExecutor(DOWNLOADS) as pool:
+                files = {split: list(pool.map(HubFile.download, names)) for split, names in files.items()}
+        return files, notes
+    except Exception as error:  # the hub's client raises many kinds, and all mean that there is no data set
+        if isinstance(error, UserError):
+            raise
+        if reason := cannot_write(error):
+            from huggingface_hub.constants import HF_HOME
+
+            fix = "set HF_HOME to a writable folder with room" + ("" if streaming else ", or give --streaming")
+            raise UserError(f"cannot keep {dataset} in the hub's cache {HF_HOME} ({reason}): {fix}") from error
+        if "script" in str(error).lower() or "trust_remote_code" in str(error):
+            raise UserError(
+                f"{dataset} is only a script, which is not run here: download the files that it reads, and give them"
+                " as --dataset"
+            ) from error
+        if isinstance(error, ValueError) and "config" in str(error).lower():
+            import datasets
+
+            with contextlib.suppress(Exception):
+                configs = datasets.get_dataset_config_names(dataset)
+        if configs:
+            what = f"no configuration {config!r}" if config else "several configurations"
+            raise UserError(f"{dataset} has {what}: give --config one of {', '.join(configs)}") from error
+        raise UserError(
+            f"cannot load {dataset} from the Hugging Face hub ({first_line(error, 200)}): check the name and the"
+            " network, and run the same command again, which keeps each file that came whole; or use --dataset sample"
+            f" (embedded, no network) or --dataset with a local {KIND_NAMES} file or folder"
+        ) from error
+
+
+def resolve(dataset, config):
+    """({split: [HubFile, ...]}, notes), as the data set's page or the names of its files say.
+
+    The answer is kept in the hub's cache, for a time without the hub.
+    """
+    import datasets
+    from huggingface_hub.constants import HF_HOME
+
+    kept = Path(HF_HOME) / "slm" / f"{quote(f'{dataset}/{config or str()}', safe='')}.json"
+    try:
+        builder = datasets.load_dataset_builder(dataset, config)
+    except ConnectionError:
+        try:
+            answer = read_json(kept)
+            files = {split: [HubFile(*file) for file in listed] for split, listed in answer["files"].items()}
+            return files, [*answer["notes"], "the hub is not reached: from its cache alone"]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
+        raise
+    files = {
+        str(split): [to_hub_file(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()
+    }
+    if not files:
+        raise UserError(f"{dataset} has no {KIND_NAMES} file on the hub: give another data set")
+    notes = ignored_options(builder.config)
+    make_folder(kept.parent, "set HF_HOME to a writable folder")
+    with atomic_write(kept) as file:
+        listed = {split: [dataclasses.astuple(file) for file in names] for split, names in files.items()}
+        file.write(json.dumps({"files": listed, "notes": notes}).encode())
+    return files, notes
+
+
+def to_hub_file(url):
+    """hf://datasets/ORG/NAME@REVISION/PATH as a `HubFile`. Raises UserError for another place."""
+    found = re.fullmatch(r"hf://datasets/([^@]+)@([^/]+)/(.+)", str(url))
+    if not found:
+        raise UserError(f"the data set takes {url} from elsewhere: download it, and give it as --dataset")
+    return HubFile(*found.groups())
+
+
+def ignored_options(config):
+    """A line on what the data set's page says to a reader of the datasets library, which means nothing here."""
+    general = {"name", "version", "data_dir", "data_files", "description", "features"}
+    changed = [
+        f"{field.name}={getattr(config, field.name)!r}"
+        for field in dataclasses.fields(config)
+        if field.name not in general
+        and field.default is not dataclasses.MISSING
+        and getattr(config, field.name) != field.default
+    ]
+    return [f"its page sets {', '.join(changed)}, which means nothing here: the files say it"] if changed else []
+
+
+def cannot_write(error):
+    """Why the disk takes no more, in the system's words, where that is behind `error`; None where it is not."""
+    while error:
+        full = isinstance(error, OSError) and error.errno in CANNOT_WRITE
+        if full or os.strerror(errno.ENOSPC) in str(error):  # some of the client is not Python and has no errno
+            return error.strerror if full else os.strerror(errno.ENOSPC)
+        error = error.__cause__ or error.__context__
+    return None
