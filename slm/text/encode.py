@@ -106,7 +106,7 @@ def encode(stories, encoding, threads, spot_check=None):
         ids, ends = future.result()
         if spot_check:
             spot_check.add(batch, ends)
-        text_bytes = sum(len(story.encode()) for story in batch)
+        text_bytes = sum(len(story if story.isascii() else story.encode()) for story in batch)
         longest = int(np.diff(ends, prepend=0).max())
         return Encoded(np.insert(ids, ends, encoding.eot_token), len(batch), text_bytes, longest)
 
