@@ -92,6 +92,26 @@ def one_machine():
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures():
+    """A run in this process draws no loss.png, which takes as long as a small run does, outside `pictures`."""
+    from slm.training import run_folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "draw_losses", lambda rows, path, title: path.write_bytes(b"no picture"))
+        yield
+
+
+@contextlib.contextmanager
+def pictures():
+    """Runs draw loss.png, as they do for a user."""
+    from slm.training import log, run_folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "draw_losses", log.draw_losses)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def any_order(request):
     """A test's random numbers do not depend on the tests before it. One marked `gpu` sees the GPU, or is skipped."""
@@ -237,7 +257,8 @@ def workshop(tmp_path_factory):
     with contextlib.chdir(folder):
         prepared = call("prepare.py", "--dataset", "small.txt", "--vocab_size", "512")
         assert prepared.status == 0, prepared.err
-        trained = call("train.py", *SMALL_RUN)
+        with pictures():
+            trained = call("train.py", *SMALL_RUN)
         assert trained.status == 0, trained.err
     return SimpleNamespace(path=folder, prepared=prepared, trained=trained)
 

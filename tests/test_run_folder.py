@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PATIENCE, SMALL_RUN, assert_mistake, call, log_of, start, wait_until
+from conftest import PATIENCE, SMALL_RUN, assert_mistake, call, log_of, pictures, start, wait_until
 
 from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
@@ -396,10 +396,11 @@ def test_a_picture_that_cannot_be_drawn(tmp_path, monkeypatch, lines):
     """A run with a folder of another name, without matplotlib: one warning, and the run goes on."""
     folder = new_folder(tmp_path, lines)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for step in (2, 4):
-        folder.add_line(line(step))
-        folder.draw()
-    folder.close()
+    with pictures():
+        for step in (2, 4):
+            folder.add_line(line(step))
+            folder.draw()
+        folder.close()
     (warning,) = lines
     assert "matplotlib" in warning and "the run goes on" in warning
 
