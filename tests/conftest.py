@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from forked import ForkedProcess
 
 # -- one machine ------------------------------------------------------------------------------------------------------
 # Wherever they run, the tests see one processor thread, no bfloat16, no GPU, no network settings, UTC, UTF-8 and 80
@@ -167,6 +168,14 @@ def start_command(command, cwd, **options):
         options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()} | options
     STARTED.append(subprocess.Popen(command, cwd=cwd, **options))
+    return STARTED[-1]
+
+
+def start_forked(script, *arguments, cwd, env=None):
+    """Start a script as `start` does, where Linux can without its seconds of imports. Its standard input is empty."""
+    if sys.platform != "linux":
+        return start(script, *arguments, cwd=cwd, env=env or environment())
+    STARTED.append(ForkedProcess([str(ROOT / script), *map(str, arguments)], cwd, env or environment()))
     return STARTED[-1]
 
 

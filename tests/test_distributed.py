@@ -18,8 +18,8 @@ from conftest import (
     log_of,
     signal_in_step,
     small_config,
-    start,
     start_command,
+    start_forked,
     torchrun_command,
     wait_until,
 )
@@ -43,7 +43,7 @@ def start_each(here, script, *arguments, processes=2):
     together = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     together |= {"LOCAL_WORLD_SIZE": str(processes), "PYTHONPATH": str(ROOT)}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
-    return [start(script, *arguments, cwd=here, env=environment(**together, **rank)) for rank in ranks]
+    return [start_forked(script, *arguments, cwd=here, env=environment(**together, **rank)) for rank in ranks]
 
 
 def run_each(here, script, *arguments, processes=2):
