@@ -1,4 +1,4 @@
-"""Scripts in processes that have PyTorch already: a server imports it once, and forks for each of them (multiprocessing).
+"""Scripts in processes that have PyTorch already: a server of multiprocessing imports it once and forks for each.
 
 A script that trains imports for 8 seconds of processor time. The server runs nothing else, so what it forks has no
 threads and no state of a test.

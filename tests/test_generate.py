@@ -2,12 +2,11 @@
 
 import json
 import signal
-import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import PATIENCE, ROOT, SMALL_RUN, assert_mistake, call, environment, start_command, wait_until
+from conftest import PATIENCE, SMALL_RUN, assert_mistake, call, start_forked, wait_until
 
 from experiments import generate
 from model import GPT, GPTConfig
@@ -122,8 +121,7 @@ def test_a_corpus_of_a_run_is_trained_on(here, teacher):
 def test_a_run_that_was_killed_goes_on(here, workshop, teacher):
     """Its whole stories stay, half a story goes, and the new ones are not the old ones again."""
     options = ["--model", teacher, "--name", "new", "--slots", 3, "--device", "cpu"]
-    command = [sys.executable, "-m", "experiments.generate", *map(str, options)]
-    process = start_command(command, cwd=here, env=environment(PYTHONPATH=str(ROOT)))
+    process = start_forked("experiments/generate.py", *options, cwd=here)
     path = here / "data/new/.generated/train.bin"
     wait_until(lambda: path.exists() and path.stat().st_size > 1000, process)
     process.send_signal(signal.SIGKILL)
