@@ -16,6 +16,7 @@ from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
+ROOT = Path(__file__).resolve().parent.parent
 PRELOADED = ["torch._dynamo", "matplotlib.pyplot", "train"]  # the optimizer imports the first, loss.png the second
 
 
@@ -26,7 +27,7 @@ class ForkedProcess:
     """
 
     def __init__(self, arguments, cwd, env):
-        with mock.patch.dict(os.environ, env):  # the server starts with the first process
+        with mock.patch.dict(os.environ, env, PYTHONPATH=str(ROOT)):  # the server starts with the first process
             forkserver.set_forkserver_preload(PRELOADED)
             forkserver.ensure_running()
         self.folder = tempfile.TemporaryDirectory(prefix="tests-output-")
@@ -50,7 +51,9 @@ class ForkedProcess:
 
     def communicate(self, timeout=None):
         self.wait(timeout)
-        return tuple(path.read_text() if path.exists() else "" for path in self.outputs)
+        texts = tuple(path.read_text() if path.exists() else "" for path in self.outputs)
+        self.folder.cleanup()
+        return texts
 
     def send_signal(self, number):
         if self.poll() is None:

@@ -58,7 +58,8 @@ def empty(tmp_path, monkeypatch):
 # -- what is written --------------------------------------------------------------------------------------------------
 
 
-def test_sample_is_whole_and_split(empty, sample_stories):
+def test_sample_is_whole_and_split(empty, sample_stories, monkeypatch):
+    monkeypatch.setattr("data.sample_stories.stories", lambda: iter(sample_stories))  # which take 4 s to write again
     out = prepared("--dataset", "sample")
     meta = read_meta("data/sample")
     assert meta["vocab_size"] == 2048 and meta["repeated_stories"] == meta["empty_rows"] == 0
