@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from forked import ForkedProcess
 
 # -- one machine ------------------------------------------------------------------------------------------------------
 # Wherever they run, the tests see one processor thread, no bfloat16, no GPU, no network settings, UTC, UTF-8 and 80
@@ -92,6 +93,26 @@ def one_machine():
     shutil.rmtree(os.environ["HF_HOME"], ignore_errors=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_pictures():
+    """A run in this process draws no loss.png, which takes as long as a small run does, outside `pictures`."""
+    from slm.training import run_folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "draw_losses", lambda rows, path, title: path.write_bytes(b"no picture"))
+        yield
+
+
+@contextlib.contextmanager
+def pictures():
+    """Runs draw loss.png, as they do for a user."""
+    from slm.training import log, run_folder
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_folder, "draw_losses", log.draw_losses)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def any_order(request):
     """A test's random numbers do not depend on the tests before it. One marked `gpu` sees the GPU, or is skipped."""
@@ -147,6 +168,14 @@ def start_command(command, cwd, **options):
         options.setdefault("preexec_fn", lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()} | options
     STARTED.append(subprocess.Popen(command, cwd=cwd, **options))
+    return STARTED[-1]
+
+
+def start_forked(script, *arguments, cwd, env=None):
+    """Start a script as `start` does, where Linux can without its seconds of imports. Its standard input is empty."""
+    if sys.platform != "linux":
+        return start(script, *arguments, cwd=cwd, env=env or environment())
+    STARTED.append(ForkedProcess([str(ROOT / script), *map(str, arguments)], cwd, env or environment()))
     return STARTED[-1]
 
 
@@ -237,7 +266,8 @@ def workshop(tmp_path_factory):
     with contextlib.chdir(folder):
         prepared = call("prepare.py", "--dataset", "small.txt", "--vocab_size", "512")
         assert prepared.status == 0, prepared.err
-        trained = call("train.py", *SMALL_RUN)
+        with pictures():
+            trained = call("train.py", *SMALL_RUN)
         assert trained.status == 0, trained.err
     return SimpleNamespace(path=folder, prepared=prepared, trained=trained)
 

@@ -18,8 +18,8 @@ from conftest import (
     log_of,
     signal_in_step,
     small_config,
-    start,
     start_command,
+    start_forked,
     torchrun_command,
     wait_until,
 )
@@ -43,7 +43,7 @@ def start_each(here, script, *arguments, processes=2):
     together = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     together |= {"LOCAL_WORLD_SIZE": str(processes), "PYTHONPATH": str(ROOT)}
     ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
-    return [start(script, *arguments, cwd=here, env=environment(**together, **rank)) for rank in ranks]
+    return [start_forked(script, *arguments, cwd=here, env=environment(**together, **rank)) for rank in ranks]
 
 
 def run_each(here, script, *arguments, processes=2):
@@ -167,7 +167,8 @@ print("well done")
 @pytest.mark.parametrize("processes", SEVERAL)
 def test_sums_over_processes(tmp_path, processes):
     (tmp_path / "together.py").write_text(TOGETHER)
-    assert run_each(tmp_path, tmp_path / "together.py", processes, processes=processes).count("well done") == processes
+    out, _ = torchrun(tmp_path, processes, script=tmp_path / "together.py", processes=processes)
+    assert out.count("well done") == processes
 
 
 @pytest.mark.parametrize("processes", SEVERAL)
@@ -175,7 +176,7 @@ def test_several_processes_are_as_one(here, processes):
     """The losses of one process within 1e-5; one of them writes and prints, and one lock is enough for all."""
     options = [*SMALL_RUN, "--dropout=0", "--micro_batch_size=2", "--dtype=float32"]
     assert call("train.py", *options, "--out_dir=out/one").status == 0
-    out, _ = torchrun(here, *options, "--out_dir=out/several", processes=processes)
+    out = run_each(here, "train.py", *options, "--out_dir=out/several", processes=processes)
     assert f"device   {processes} x CPU" in out
     assert out.count("step 12: validation") == 1 and out.count("done:") == 1
     assert_same_losses("out/one", "out/several")

@@ -18,8 +18,8 @@ from conftest import (
     log_of,
     same_tensors,
     small_config,
-    start,
     start_command,
+    start_forked,
     torchrun_command,
     wait_until,
     without_clock,
@@ -62,7 +62,7 @@ def test_kill_9_at_twenty_moments(here):
     steps = [*STEPS, "--max_iters=5000"]  # more than there is time for
     for kill in range(20):
         first = not (out / "last.pt").exists()
-        process = start("train.py", *SMALL_RUN, *steps, *([] if first else ["--init_from=resume"]), cwd=here)
+        process = start_forked("train.py", *SMALL_RUN, *steps, *([] if first else ["--init_from=resume"]), cwd=here)
         wait_until((out / "config.json").exists, process)
         time.sleep(moments.uniform(0.0, 1.5) + 3 * (not first))
         assert process.poll() is None, "the run has ended by itself"

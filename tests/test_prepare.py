@@ -22,7 +22,7 @@ import pytest
 from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start, start_command
 
 from data.sample_stories import stories
-from slm import config
+from slm import config, config_parser
 from slm.models import checkpoint
 from slm.text import encode, tokenizer
 from slm.text.prepared_folder import partial_folder
@@ -57,7 +57,8 @@ def empty(tmp_path, monkeypatch):
 # -- what is written --------------------------------------------------------------------------------------------------
 
 
-def test_sample_is_whole_and_split(empty, sample_stories):
+def test_sample_is_whole_and_split(empty, sample_stories, monkeypatch):
+    monkeypatch.setattr("data.sample_stories.stories", lambda: iter(sample_stories))  # which take 4 s to write again
     out = prepared("--dataset", "sample")
     meta = read_meta("data/sample")
     assert meta["vocab_size"] == 2048 and meta["repeated_stories"] == meta["empty_rows"] == 0
@@ -225,8 +226,8 @@ def test_the_command_for_a_small_text_is_accepted(empty, count):
     out = prepared("--dataset", "few.txt")
     assert "shorter than the recipe's context" in out
     words = shlex.split(out.splitlines()[-1].removeprefix("next: "))
-    path, values = config.parse_command_line(words[2:])
-    options, _ = config.merge_config((path, config.read_config_file(path)), ("command line", values))
+    path, values = config_parser.parse_command_line(words[2:])
+    options, _ = config.merge_config((path, config_parser.read_config_file(path)), ("command line", values))
     options.check()
     Corpus(Path("data") / options.dataset).check_length(options.block_size)
 

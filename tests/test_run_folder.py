@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PATIENCE, SMALL_RUN, assert_mistake, call, log_of, start, wait_until
+from conftest import PATIENCE, SMALL_RUN, assert_mistake, call, log_of, pictures, start_forked, wait_until
 
 from slm.config import TrainConfig, merge_config
 from slm.errors import UserError
@@ -63,7 +63,7 @@ def test_two_runs_into_one_folder(tmp_path, lines):
 def test_the_folder_of_a_run_that_trains_and_of_one_that_was_killed(here):
     """The second run touches nothing of the first one's; kill -9 leaves no lock behind, and the run resumes."""
     out = here / "out/small"
-    process = start("train.py", *SMALL_RUN, "--max_iters=100000", "--lr_decay_iters=12", cwd=here)
+    process = start_forked("train.py", *SMALL_RUN, "--max_iters=100000", "--lr_decay_iters=12", cwd=here)
     wait_until(lambda: (out / "last.pt").exists(), process)
     for arguments in ([], ["--init_from=resume"]):
         assert_mistake(call("train.py", *SMALL_RUN, *arguments), "another run writes into out/small", "--out_dir")
@@ -396,10 +396,11 @@ def test_a_picture_that_cannot_be_drawn(tmp_path, monkeypatch, lines):
     """A run with a folder of another name, without matplotlib: one warning, and the run goes on."""
     folder = new_folder(tmp_path, lines)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    for step in (2, 4):
-        folder.add_line(line(step))
-        folder.draw()
-    folder.close()
+    with pictures():
+        for step in (2, 4):
+            folder.add_line(line(step))
+            folder.draw()
+        folder.close()
     (warning,) = lines
     assert "matplotlib" in warning and "the run goes on" in warning
 

@@ -13,8 +13,8 @@ from conftest import (
     call,
     read_log_steps,
     signal_in_step,
-    start,
     start_command,
+    start_forked,
     wait_until,
 )
 
@@ -97,7 +97,7 @@ def test_a_run_keeps_everything(here, number):
 
 def test_another_process_is_stopped(here):
     """The same from outside, as `kill` and a job's time limit do it."""
-    process = start("train.py", *SMALL_RUN, "--max_iters=100000", "--log_interval=1", cwd=here)
+    process = start_forked("train.py", *SMALL_RUN, "--max_iters=100000", "--log_interval=1", cwd=here)
     wait_until(lambda: len(read_log_steps("out/small")) > 5, process)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=PATIENCE)
