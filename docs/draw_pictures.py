@@ -26,6 +26,7 @@ from slm.config import TrainConfig
 from slm.config_parser import parse_command_line
 from slm.errors import run_script
 from slm.files import ROOT
+from slm.text.corpus import TokenFile
 from slm.training.batches import TrainBatches
 
 PICTURES = ROOT / "docs" / "pictures"
@@ -47,8 +48,9 @@ def draw_batch(path):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.bin"
         np.arange(len(tokens), dtype=np.uint16).tofile(file)  # the id of a token is its place
-        batches = TrainBatches(file, BATCH_OPTIONS, torch.device("cpu"))
-        steps = [batches.read(step).tolist() for step in range(batches.windows // BATCH_OPTIONS.sequences_per_step)]
+        batches = TrainBatches(TokenFile(file), BATCH_OPTIONS, torch.device("cpu"))
+        starts = range(0, batches.windows, BATCH_OPTIONS.sequences_per_step)
+        steps = [batches.read(first).tolist() for first in starts]
         batches.file.file.close()
     windows = sorted(row[0] for rows in steps for row in rows)  # where each one starts
 

@@ -84,7 +84,7 @@ def test_docs_are_wrapped(width):
     )
 
 
-@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "experiments/report.py"])
+@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "evaluate.py"])
 def test_help_fits_a_terminal(monkeypatch, script):
     monkeypatch.setenv("COLUMNS", "80")
     result = call(script, "--help")
