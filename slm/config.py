@@ -62,6 +62,7 @@ class TrainConfig:
     )
     eval_only: bool = option(False, "print the validation numbers of a checkpoint and exit")
     log_interval: int = option(10, "steps between lines of log.csv", at_least=1, below=2**40)
+    sense: bool = option(False, "ask at each validation whether the model makes sense, into log.csv and loss.png")
     sample_prompt: str = option("Once upon a time", "start of the story shown at each validation; empty: no story")
     wandb_log: bool = option(False, "send the log to Weights & Biases too (pip install wandb)")
     wandb_project: str = option("tinystories", "W&B project")

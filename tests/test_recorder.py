@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import small_config
+from conftest import log_of, small_config
 
 from slm.models import checkpoint
 from slm.training.evaluation import Score
@@ -76,6 +76,17 @@ def test_a_checkpoint_is_a_copy(run):
             parameter.zero_()
     assert contents["model"]["transformer.wte.weight"].abs().sum() > 0
     assert contents["model"]["transformer.wte.weight"] is contents["model"]["lm_head.weight"], "saved once"
+
+
+def test_sense_is_a_part_of_the_log(run):
+    """The shares of right pairs, at a validation alone."""
+    run.recorder.config.sense = True
+    validate(run, 6, 5.0)
+    row = log_of("out/small")[-1]
+    shares = {name: float(value) for name, value in row.items() if name.startswith("sense_") and value}
+    assert "sense_cause" in shares and all(0 <= share <= 1 for share in shares.values())
+    run.recorder.line({"step": 8, "tokens": 8, "seconds": 1.0, "train_loss": 4.0, "lr": 0.1}, None)
+    assert not log_of("out/small")[-1]["sense_cause"]
 
 
 def test_the_end_of_a_run(run):

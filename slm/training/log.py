@@ -93,13 +93,18 @@ def is_number(text):
 
 
 def draw_losses(rows, path, title):
-    """Draw the losses of log.csv's rows over the steps as a PNG, without the fall of the first steps."""
+    """Draw the losses of log.csv's rows over the steps as a PNG, without the fall of the first steps.
+
+    Where the rows have the shares of --sense, they are a second panel.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
+    senses = sorted({name for row in rows for name in row if name.startswith("sense_") and row[name]})
+    figure, panels = pyplot.subplots(1 + bool(senses), figsize=(8, 10 if senses else 5), squeeze=False)
+    axes = panels[0, 0]
     shown = []
     for name, style, first in (("train_loss", "-", 0.03), ("val_loss", "o-", 0)):
         points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
@@ -113,6 +118,15 @@ def draw_losses(rows, path, title):
     axes.set_title(title, parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend()
+    for number, name in enumerate(senses):
+        points = [(int(row["step"]), float(row[name])) for row in rows if row.get(name)]
+        style = ("-", "--", ":")[number // 10 % 3]  # ten colours
+        panels[1, 0].plot(*zip(*points, strict=True), style, label=name.removeprefix("sense_"), linewidth=1.2)
+    if senses:
+        panels[1, 0].set(xlabel="optimizer step", ylabel="share of pairs that are right", ylim=(-0.03, 1.03))
+        panels[1, 0].grid(alpha=0.3)
+        panels[1, 0].legend(ncols=2, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+        figure.tight_layout()
     with warnings.catch_warnings(), atomic_write(path) as file:
         warnings.simplefilter("ignore")  # a letter of the title that the font lacks
         figure.savefig(file, dpi=120, format="png")

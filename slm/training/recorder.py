@@ -11,6 +11,8 @@ import shlex
 import torch
 
 from slm import devices
+from slm.evaluation.likelihood import ModelScorer
+from slm.evaluation.sense import make_questions, measure, story_texts
 from slm.text import tokenizer
 from slm.training import resume, snapshot
 from slm.training.distributed import torchrun_id
@@ -69,6 +71,9 @@ class Recorder:
             return
         if score:
             line |= {"val_loss": score.loss, "val_bpb": score.bpb}
+        if score and self.config.sense:
+            shares = measure(ModelScorer(self.setup.model, self.encoding.eot_token), self.questions)
+            line |= {f"sense_{name}": share.share for name, share in shares.items()}
         if self.state.failed > self.failed:
             self.failed = self.state.failed
             steps = "1 step was" if self.failed == 1 else f"{self.failed:.0f} steps were"
@@ -104,6 +109,11 @@ class Recorder:
     @functools.cached_property
     def encoding(self):
         return tokenizer.from_text(self.setup.corpus.tokenizer_text)
+
+    @functools.cached_property
+    def questions(self):
+        corpus, block_size = self.setup.corpus, self.setup.model.config.block_size
+        return make_questions(self.encoding, story_texts(corpus, self.encoding), block_size)
 
     def contents(self):
         setup = self.setup
