@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import assert_mistake, call
 
-from experiments import sense_study
+from experiments import sense_pictures, sense_study
 from experiments.runs import read_table
 from slm.errors import UserError
 
@@ -17,7 +17,7 @@ STUDY = ["sense_study.py", "--corpus", "small", "--recipe", "recipe.py", "--poin
 def study(here, monkeypatch):
     """A function that runs a study of two tiny sizes on the CPU with more arguments."""
     monkeypatch.setattr(sense_study, "SIZES", {"large": (1, 2, 32), "little": (1, 2, 16)})
-    monkeypatch.setattr(sense_study, "PICTURES", here)
+    monkeypatch.setattr(sense_pictures, "PICTURES", here)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (here / "recipe.py").write_text(
         "block_size = 128\nbatch_size = 4\ngradient_accumulation_steps = 1\nwarmup_iters = 1\n"

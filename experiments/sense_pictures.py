@@ -1,0 +1,122 @@
+"""The pictures of the study of sense: ability over training, and ability over parameters."""
+
+import math
+import statistics
+
+import numpy as np
+
+from experiments.runs import save
+from slm.errors import UserError
+from slm.evaluation.sense import ITEMS, PAIRS, SENSE_NAMES, STORY_CHANCE, TEMPLATE_CHANCE, wilson
+from slm.evaluation.story_pairs import CHANGES
+from slm.files import ROOT
+
+PICTURES = ROOT / "docs" / "pictures"
+SIZES = {  # n_layer, n_head, n_embd; millions of parameters with a vocabulary of 8,192 and a context of 256
+    "30M": (8, 8, 512),
+    "14M": (6, 6, 384),
+    "10M": (6, 5, 320),
+    "5M": (4, 4, 256),
+    "2.5M": (2, 3, 192),
+    "1M": (2, 3, 96),
+}
+
+
+def means(rows, x):
+    """[(x, {name: mean share over the seeds})] of rows of one size, by the number in the field x."""
+    groups = {}
+    for row in rows:
+        groups.setdefault(float(row[x]), []).append(row)
+    return [
+        (
+            value,
+            {
+                name: statistics.mean(float(row[name]) for row in group if row[name])
+                for name in SENSE_NAMES
+                if group[0][name]
+            },
+        )
+        for value, group in sorted(groups.items())
+    ]
+
+
+def last_points(rows):
+    """The last row of each run."""
+    runs = {}
+    for row in rows:
+        key = row["budget"], row["size"], row["seed"]
+        if key not in runs or int(row["step"]) > int(runs[key]["step"]):
+            runs[key] = row
+    return list(runs.values())
+
+
+def panels(names, title):
+    """(figure, {name: axes}), a small panel a name, with the lines of chance."""
+    from matplotlib import pyplot
+
+    columns = 6
+    lines = math.ceil(len(names) / columns)
+    figure, grid = pyplot.subplots(lines, columns, figsize=(13, 2.1 * lines + 0.8), sharex=True, sharey=True)
+    for axes in grid.flat[len(names) :]:
+        axes.set_axis_off()
+    there = dict(zip(names, grid.flat, strict=False))
+    for name, axes in there.items():
+        axes.axhline(STORY_CHANCE if name in CHANGES else TEMPLATE_CHANCE, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_title(name, fontsize=10)
+        axes.set(ylim=(-0.03, 1.03), xscale="log")
+        axes.grid(alpha=0.25)
+    figure.suptitle(title)
+    return figure, there
+
+
+def draw(rows, corpus):
+    """docs/pictures/sense_training.png and sense_size.png of the rows of one corpus. Raises UserError without any."""
+    try:
+        import matplotlib
+    except ImportError:
+        print("matplotlib is not installed, so no picture is drawn")
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [row for row in rows if row["corpus"] == corpus]
+    counts = {row["size"]: row for row in rows if row["budget"] == "counts"}
+    equal_tokens = [row for row in rows if row["budget"] == "tokens"]
+    if not equal_tokens:
+        raise UserError(f"the table has no run of equal tokens on {corpus}")
+    names = [name for name in SENSE_NAMES if any(row[name] for row in equal_tokens)]
+    sizes = [size for size in reversed(SIZES) if any(row["size"] == size for row in equal_tokens)]
+    colors = pyplot.get_cmap("viridis")(np.linspace(0.9, 0, len(sizes)))
+
+    def finish(figure, there, label, path):
+        for name, axes in there.items():
+            if "bigram" in counts and counts["bigram"][name]:
+                axes.axhline(float(counts["bigram"][name]), color="tab:red", linewidth=0.8, linestyle="--")
+        figure.supxlabel(f"{label}; dotted: chance, dashed: a bigram model", fontsize=10)
+        figure.supylabel("share of pairs that are right", fontsize=10)
+        handles, labels = next(iter(there.values())).get_legend_handles_labels()
+        figure.legend(handles, labels, loc="upper right", ncols=len(labels), fontsize=9, frameon=False)
+        figure.tight_layout()
+        save(figure, path)
+
+    figure, there = panels(names, "what it learns, and when")
+    for size, color in zip(sizes, colors, strict=True):
+        points = means([row for row in equal_tokens if row["size"] == size and int(row["step"])], "tokens")
+        for name, axes in there.items():
+            axes.plot([x for x, _ in points], [y[name] for _, y in points], color=color, linewidth=1.4, label=size)
+    finish(figure, there, f"tokens of {corpus} trained on, by size", PICTURES / "sense_training.png")
+
+    figure, there = panels(names, "what a size can learn")
+    for budget, color in (("tokens", "tab:blue"), ("seconds", "tab:orange")):
+        points = means(last_points([row for row in rows if row["budget"] == budget]), "parameters")
+        for name, axes in there.items():
+            if points:
+                n = PAIRS if name in CHANGES else ITEMS
+                shares = [y[name] for _, y in points]
+                bounds = list(zip(*(wilson(share, n) for share in shares), strict=True))
+                axes.plot([x for x, _ in points], shares, "o-", color=color, markersize=3, label=f"equal {budget}")
+                axes.fill_between([x for x, _ in points], *bounds, color=color, alpha=0.12, linewidth=0)
+    for axes in there.values():
+        axes.set_xticks([3e6, 1e7, 3e7], ["3 M", "10 M", "30 M"])
+        axes.minorticks_off()
+    finish(figure, there, f"parameters, trained on {corpus}", PICTURES / "sense_size.png")
