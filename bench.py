@@ -247,7 +247,7 @@ def bench_sample(bench):
     model = load.build_model(contents).to(bench.device, bench.dtype).eval()
     encoding = tokenizer.from_text(bench.corpus.tokenizer_text)
     prompt = prompt_tokens(encoding, "Once upon a time")
-    options = {"temperature": 0.8, "top_k": 200, "generator": torch.Generator(bench.device)}
+    options = {"temperature": 0.8, "top_k": 200, "generator": torch.Generator()}
     for stories in (1, 8, 64):
         prompts = [prompt] * stories
         whole = bench.seconds(lambda prompts=prompts: generate(model, prompts, STORY_TOKENS, **options))

@@ -141,7 +141,7 @@ def main():
         raise UserError(f"no story of {corpus.path('validation')} opens with a name")
     openings = [found for _, found in chosen]
 
-    generator = torch.Generator(device).manual_seed(options.seed)
+    generator = torch.Generator().manual_seed(options.seed)
     generated = []
     for first in range(0, len(openings), BATCH):
         prompts = [prompt_tokens(encoding, text) for text, _ in openings[first : first + BATCH]]
