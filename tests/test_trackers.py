@@ -102,7 +102,7 @@ def test_without_the_package(here, monkeypatch, option, module):
     [
         (
             "import absent_dependency",
-            "the package {0} is here, but its import fails: No module named 'absent_dependency'",
+            "{0} is here, but its import fails: No module named 'absent_dependency'",
         ),
         ("raise TypeError('Descriptors cannot be created')", "its import fails: Descriptors cannot be created"),
         (None, "needs the package {0}: pip install {0}"),  # a folder of W&B's runs

@@ -1,4 +1,4 @@
-"""Weights & Biases, trackio and TensorBoard: where the log goes besides log.csv. A tracker's failure never ends a run."""
+"""Weights & Biases, trackio and TensorBoard: where the log goes besides log.csv. Their failures end no run."""
 
 import time
 from dataclasses import asdict
@@ -25,9 +25,7 @@ def load(option, package, module, name):
         # a folder wandb/, as W&B makes one, counts as an empty module
         if isinstance(error, AttributeError) or getattr(error, "name", None) in (package, module):
             raise UserError(f"{option} needs the package {package}: pip install {package}") from error
-        raise UserError(
-            f"{option}: the package {package} is here, but its import fails: {first_line(error)}"
-        ) from error
+        raise UserError(f"{option}: {package} is here, but its import fails: {first_line(error)}") from error
 
 
 class WandB:
@@ -54,7 +52,7 @@ class WandB:
 
 
 class Trackio:
-    """A trackio run, a database on this machine that `trackio show` draws; its name says which one a resume continues."""
+    """A trackio run, a database on this machine that `trackio show` draws. A resume continues the one of its name."""
 
     def __init__(self, config, resuming):
         init = load("trackio_log", "trackio", "trackio", "init")
