@@ -76,7 +76,8 @@ def model_card(saved, model, corpus, name, optimizer=None):
         )
         rows["optimizer"] = (
             f"{optimizer or config.get('optimizer', 'adamw')}, betas {config['beta1']} and {config['beta2']},"
-            f" weight decay {config['weight_decay']}, gradient clipped at {config['grad_clip']}, dropout {config['dropout']}"
+            f" weight decay {config['weight_decay']}, gradient clipped at {config['grad_clip']},"
+            f" dropout {config['dropout']}"
         )
         decay = f", cosine to {config['min_lr']}" if config["decay_lr"] else ""
         rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"
