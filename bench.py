@@ -42,6 +42,7 @@ from slm.errors import UserError, did_you_mean, run_script
 from slm.files import ROOT
 from slm.models import checkpoint, load
 from slm.models.generation import generate, prompt_tokens, stream
+from slm.options import terminal_width, wrap_doc
 from slm.text import tokenizer
 from slm.training import compilation, snapshot
 from slm.training.setup import set_up
@@ -247,7 +248,7 @@ def bench_sample(bench):
     model = load.build_model(contents).to(bench.device, bench.dtype).eval()
     encoding = tokenizer.from_text(bench.corpus.tokenizer_text)
     prompt = prompt_tokens(encoding, "Once upon a time")
-    options = {"temperature": 0.8, "top_k": 200, "generator": torch.Generator(bench.device)}
+    options = {"temperature": 0.8, "top_k": 200, "generator": torch.Generator()}
     for stories in (1, 8, 64):
         prompts = [prompt] * stories
         whole = bench.seconds(lambda prompts=prompts: generate(model, prompts, STORY_TOKENS, **options))
@@ -334,7 +335,8 @@ def read_arguments(arguments):
 def main():
     if {"-h", "--help"} & set(sys.argv[1:]):
         names = ", ".join(name for name in OPTIONS if name not in ("init_from", "eval_only"))
-        print(f"{__doc__}\noptions:\n  --json   a line of JSON for each figure\n  train.py's: {names}")
+        text = f"{__doc__}\noptions:\n\n  --json      a line of JSON for each figure\n  train.py's  {names}"
+        print(wrap_doc(text, terminal_width()))
         return
     stages, as_json, config, set_by = read_arguments(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:

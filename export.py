@@ -1,12 +1,13 @@
-"""Export a trained model: a Hugging Face folder, with --gguf a file for llama.cpp too, or a page that tells stories.
+"""Export a trained model: a Hugging Face folder, a GGUF file for llama.cpp, or a page that tells stories.
 
     python export.py out/tinystories my_model           config.json, model.safetensors, tokenizer.json, README.md, ...
     python export.py out/tinystories my_model --gguf    ... and model.gguf, for llama.cpp, Ollama and LM Studio
+    python export.py out/tinystories model.gguf         that file alone
     python export.py out/tinystories story.html         one page with the model in it, for any browser
     python train.py config/finetune.py --init_from=my_model                                     the way back
 
-A folder needs the packages safetensors and tokenizers, --gguf the package gguf. transformers opens the folder with no
-code of ours. Its README.md is a model card: what the model reaches, how it was trained, on what, and how to use it.
+A folder needs the packages safetensors and tokenizers, a GGUF file the package gguf. transformers opens the folder with
+no code of ours. Its README.md is a model card: what the model reaches, how it was trained, on what, and how to use it.
 Before it finishes, export.py compares the logits of what it wrote with the model's.
 
 Every story in the training data follows an end-of-text token, so the tokenizer puts one before each text, as sample.py
@@ -22,30 +23,32 @@ import os
 from pathlib import Path
 
 from slm.errors import UserError, run_script
-from slm.files import atomic_folder, make_folder
+from slm.files import atomic_folder, atomic_write, make_folder
 from slm.models import gpt2
 from slm.models.load import load_model
 from slm.models.model_card import model_card, read_corpus
 from slm.models.to_gguf import save_gguf
 from slm.models.to_huggingface import save_huggingface
 from slm.options import OptionParser
+from slm.training.optimizers import describe_optimizer
 
 
 def main():
     parser = OptionParser(__doc__)
     parser.add_argument("model", metavar="MODEL", help="the run, a checkpoint file, or another model to convert")
-    parser.add_argument("target", metavar="TARGET", help="the folder to make, or a file that ends in .html")
+    parser.add_argument("target", metavar="TARGET", help="the folder to make, or a file that ends in .html or .gguf")
     parser.option("--gguf", False, "write model.gguf for llama.cpp into the folder too")
     options = parser.parse()
     target = Path(os.path.expanduser(options.target))
-    page = target.suffix.lower() in (".html", ".htm")
-    if page and options.gguf:
+    suffix = target.suffix.lower()
+    page, gguf = suffix in (".html", ".htm"), suffix == ".gguf"
+    if (page or gguf) and options.gguf:
         raise UserError(
-            f"--gguf writes into a folder, and {target} is a page: export it into a folder by a second command"
+            f"--gguf writes into a folder, and {target} is a file: export it into a folder by a second command"
         )
     if not target.name:
         raise UserError(f"{target} is this folder itself: give the name of a new one")
-    if target.exists() and (page or not target.is_dir() or any(target.iterdir())):
+    if target.exists() and (page or gguf or not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists: give a new name, or remove it first")
 
     loaded = load_model(options.model)
@@ -58,12 +61,19 @@ def main():
         trained_as = Path(loaded.config.get("out_dir") or options.model).name  # of a checkpoint file, the run's name
         save_story_page(model, encoding, target, trained_as)
         size = target.stat().st_size
+    elif gguf:
+        make_folder(target.parent, f"{target} goes into it")
+        gpt2.check_logits(model, gpt2.gpt2_parameters(model))
+        with atomic_write(target) as file:
+            save_gguf(model, encoding, file.name, target.stem)
+        size = target.stat().st_size
     else:
         with atomic_folder(target) as folder:
             save_huggingface(model, encoding, folder)
             if options.gguf:
                 save_gguf(model, encoding, folder / "model.gguf", name)
-            card = model_card(loaded.contents, model, read_corpus(loaded.path), name)
+            optimizer = describe_optimizer(loaded.config.get("optimizer", "adamw"))
+            card = model_card(loaded.contents, model, read_corpus(loaded.path), name, optimizer)
             (folder / "README.md").write_text(card, encoding="utf-8")
         size = sum(file.stat().st_size for file in target.iterdir())
     print(f"{loaded.path}: {model.num_params() / 1e6:.2f} M parameters exported to {target} ({size / 1e6:.1f} MB)")

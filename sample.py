@@ -73,11 +73,11 @@ class StoryPrinter:
 
 
 def read_prompt(prompt):
-    """The prompt; "-" is all of standard input. Raises UserError where that is not UTF-8."""
+    """The prompt; "-" is all of standard input, without the mark and the line ends of Windows. Raises UserError."""
     if prompt != "-":
         return prompt
     try:
-        return sys.stdin.buffer.read().decode().rstrip("\r\n")
+        return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError("the prompt on standard input is not UTF-8") from error
 
@@ -106,6 +106,10 @@ def tell_stories(loaded, prompts, options, sampling, generator):
         ):
             count += sum(token is not None for token in new_tokens)
             printer.add(new_tokens)
+    except RuntimeError as error:
+        if devices.is_out_of_memory(error):
+            raise UserError(f"out of memory: give a smaller --num_samples than {options.num_samples}") from error
+        raise
     finally:
         printer.finish()
     print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
@@ -119,7 +123,7 @@ def for_each_prompt(answer):
         raise UserError("--interactive reads prompts from standard input, which is closed")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not sys.stdin.isatty():
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")  # in any locale
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")  # in any locale
     for number in itertools.count():
         try:
             prompt = input("> " if terminal else "")
@@ -156,7 +160,7 @@ def main():
 
     loaded = load_model(options.model, device, dtype)
     seed = secrets.randbelow(2**31) if options.seed is None else options.seed
-    generator = torch.Generator(device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     step = f", step {loaded.step:,}" if loaded.step else ""  # another program's model has none
     print(f"{printable(loaded.path)}{step}, seed {seed}, on {devices.describe(device)}", file=sys.stderr)
 

@@ -62,6 +62,8 @@ class ContinuousBatch:
             self.batch.decode()
             column.copy_(self.batch.token)
         sampled = self.sampled.cpu().numpy().T
+        if (sampled < 0).any():
+            raise UserError("the teacher's logits are not finite numbers: take a model from before its run failed")
 
         ends = sampled == self.end_of_text
         past_end = np.cumsum(ends, axis=1) > ends
@@ -195,7 +197,7 @@ def main():
     paths = {split: partial / f"{split}.bin" for split in ("train", "validation")}
     seed = options.seed + sum(path.stat().st_size for path in partial.glob("*.bin"))  # another one after a stop
     try:
-        generator = torch.Generator(device).manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         batch = ContinuousBatch(loaded.model, options.slots, encoding.eot_token, generator=generator)
         generate(batch, paths, int(options.tokens))
     except OSError as error:

@@ -65,8 +65,9 @@ class TrainConfig:
     sense: bool = option(False, "ask at each validation whether the model makes sense, into log.csv and loss.png")
     sample_prompt: str = option("Once upon a time", "start of the story shown at each validation; empty: no story")
     wandb_log: bool = option(False, "send the log to Weights & Biases too (pip install wandb)")
-    wandb_project: str = option("tinystories", "W&B project")
-    wandb_run_name: str = option("", "W&B run name; empty: out_dir")
+    wandb_project: str = option("tinystories", "project at W&B and in trackio")
+    wandb_run_name: str = option("", "name of the run there; empty: out_dir")
+    trackio_log: bool = option(False, "write the log for trackio too, on this machine (pip install trackio)")
     tensorboard_log: bool = option(False, "write the log for TensorBoard too (pip install tensorboard)")
     # the machine
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
@@ -145,5 +146,5 @@ def merge_config(*layers):
 def config_help():
     """The options and their defaults as text, a line each."""
     options = {f"--{name}={option.default!r}": option.metadata["help"] for name, option in OPTIONS.items()}
-    lines = [f"  {option:34} {text}" for option, text in options.items()]
-    return "\n".join(["options and their defaults; a recipe in config/ sets most of them:", *lines])
+    lines = [f"  {option:34}  {text}" for option, text in options.items()]
+    return "\n".join(["options and their defaults; a recipe in config/ sets most of them:\n", *lines])

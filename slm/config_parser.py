@@ -73,6 +73,8 @@ def evaluate_literal(node):
         raise ValueError("the number is too large")
     if isinstance(value, bool | int | float | str):
         return value
+    if isinstance(node, ast.Name) and node.id in OPTIONS:
+        raise ValueError(f"a value cannot name another option: write the value of {node.id}")
     if isinstance(node, ast.Name):
         raise ValueError(f"text needs quotes: {node.id!r}")
     raise ValueError("a value is a literal or arithmetic on numbers")

@@ -137,14 +137,9 @@ def empty_cache(device):
         torch.mps.empty_cache()
 
 
-def capture_cuda_graph(function, generator=None):
-    """Record the kernels that `function` launches: a function that replays them on the same memory.
-
-    generator: the torch.Generator that the kernels use, if it is not the default one.
-    """
+def capture_cuda_graph(function):
+    """Record the kernels that `function` launches: a function that replays them on the same memory."""
     graph = torch.cuda.CUDAGraph()
-    if generator is not None:
-        graph.register_generator_state(generator)
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # another thread may pin memory meanwhile
         function()
     return graph.replay

@@ -3,6 +3,7 @@
 import argparse
 import math
 import re
+import shutil
 import sys
 import textwrap
 
@@ -16,6 +17,11 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def _fill_text(self, text, width, indent):
         return wrap_doc(text, width)
+
+
+def terminal_width():
+    """How wide a help text is, as argparse has it."""
+    return shutil.get_terminal_size().columns - 2
 
 
 def wrap_doc(text, width):

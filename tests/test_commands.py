@@ -8,7 +8,8 @@ import pytest
 from conftest import ROOT
 
 from slm import commands
-from slm.config import TrainConfig, read_config_file
+from slm.config import TrainConfig
+from slm.config_parser import read_config_file
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.py")), ids=lambda path: path.stem)

@@ -56,6 +56,8 @@ def test_a_file_is_never_executed(config_file, monkeypatch, line):
 
 
 WRONG_LINES = {
+    "max_iters = lr_decay_iters": "max_iters: a value cannot name another option: write the value of lr_decay_iters",
+    "warmup_iters = max_iters // 10": "write the value of max_iters",
     "dataset = sample": "dataset: text needs quotes: 'sample'",
     "learning_rat = 1": "line 1: unknown option learning_rat; did you mean learning_rate?",
     "lr = 1e-3": "unknown option lr; here it is learning_rate",

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -23,7 +24,7 @@ import model as model_module
 from slm.errors import UserError
 from slm.models import checkpoint, from_hub, gpt2, load
 from slm.models.generation import generate
-from slm.models.model_card import model_card
+from slm.models.model_card import TRAINING, model_card
 from slm.text import tokenizer
 
 FILES = {
@@ -324,6 +325,49 @@ def test_a_page(folder):
     assert_mistake(call("export.py", "run", "other.html", "--gguf"), "--gguf", "other.html")
     assert_mistake(call("export.py", "run", "run/best.pt/x.html"), "x.html")
     assert {path.name for path in folder.iterdir()} == {"run", "story.html"}
+
+
+def test_a_gguf_file_alone(folder):
+    """The suffix decides: the file is the one that --gguf puts into a folder, but for its name in programs."""
+    assert call("export.py", "run", "made/small.gguf").status == 0
+    assert [path.name for path in (folder / "made").iterdir()] == ["small.gguf"]
+    assert call("export.py", "run", "small", "--gguf").status == 0
+    assert (folder / "made/small.gguf").read_bytes() == (folder / "small/model.gguf").read_bytes()
+    assert_mistake(call("export.py", "run", "made/small.gguf"), "small.gguf exists")
+    assert_mistake(call("export.py", "run", "other.GGUF", "--gguf"), "--gguf", "other.GGUF is a file")
+
+
+def test_a_card_counts_the_tokens_of_the_run():
+    """With another batch after a resume, they are not the steps times today's batch."""
+    config = dict.fromkeys(TRAINING, 1) | {"init_from": "scratch"}
+    saved = {"config": config, "step": 10_000_000}
+    model = lively_model(300)
+    assert f"{10 * model.config.block_size:.1f} M tokens" in model_card(saved, model, {}, "m")
+    card = model_card(saved | {"tokens": 6_400_000}, model, {}, "m", "AdamW and more")
+    assert ": 6.4 M tokens" in card and "AdamW and more, betas" in card
+
+
+def test_padding_by_place_keeps_the_end_of_a_story(small_folder):
+    """What the card says: masked by its id, as collators do, each story would lose its end."""
+    recipe = "input_ids.masked_fill(attention_mask == 0, -100)"
+    assert recipe in (small_folder / "README.md").read_text()
+    fast = AutoTokenizer.from_pretrained(small_folder)
+    batch = fast(["Tom<|endoftext|>", "Tom had a cat.<|endoftext|>"], padding=True, return_tensors="pt")
+    labels = eval(recipe, dict(batch))
+    assert (labels[:, -1] == fast.eos_token_id).all() and (labels == -100).any()
+    collate = transformers.DataCollatorForLanguageModeling(fast, mlm=False)
+    masked = collate([{"input_ids": row} for row in batch["input_ids"]])["labels"]
+    assert (masked[:, -1] == -100).all(), "collators keep the end by now: the card need not warn"
+
+
+def test_a_plain_call_does_not_warn(small_folder):
+    code = f"""
+from transformers import pipeline
+write = pipeline("text-generation", model={str(small_folder)!r})
+write("Once", do_sample=True), write("Once", max_length=9)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE)
+    assert result.returncode == 0 and "max_" not in result.stderr + result.stdout, result.stderr
 
 
 def test_the_home_folder(folder, monkeypatch):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from test_model import make_model
 
+from slm.errors import UserError
 from slm.models import generation
-from slm.models.generation import decode_one_token, generate, newer_half, prefill, sample_token, stream
+from slm.models.generation import decode_one_token, generate, newer_half, prefill, sample_token, stream, uniforms
 
 PROMPTS = [[1, 2, 3], [7], list(range(16)), list(range(40)), [5] * 15]
 
@@ -107,11 +108,11 @@ def test_a_captured_graph_changes_nothing(monkeypatch, options):
     model = make_model().cuda()
 
     def stories():
-        return generate(model, [[1, 2, 3], [4]], 40, generator=torch.Generator("cuda").manual_seed(1), **options)
+        return generate(model, [[1, 2, 3], [4]], 40, generator=torch.Generator().manual_seed(1), **options)
 
     captured = stories()
     assert captured == stories(), "a seed does not give the same story twice"
-    monkeypatch.setattr(generation, "capture_cuda_graph", lambda function, generator=None: function)
+    monkeypatch.setattr(generation, "capture_cuda_graph", lambda function: function)
     assert captured == stories()
 
 
@@ -121,9 +122,49 @@ def test_a_seed_gives_the_same_story_twice():
     assert stories[0] == stories[1] != stories[2]
 
 
+def test_a_story_does_not_depend_on_the_stories_after_it():
+    """Nor on where a context is read again, or on how many tokens it may have; past NUMBERS tokens, too."""
+    model = make_model(spread=3.0)
+
+    def stories(rows, count):
+        return generate(model, [[1]] * rows, count, generator=torch.Generator().manual_seed(4))
+
+    five = stories(5, 300)
+    assert len({tuple(story) for story in five}) == 5
+    assert stories(1, 300) == five[:1] and stories(3, 300) == five[:3]
+    assert stories(2, 20) == [story[:20] for story in five[:2]]
+
+
+def test_random_numbers():
+    """SplitMix64's from seed 0 begins with e220a8397b1dcdaf, 6e789e6aa1b965f4 (Vigna's splitmix64.c)."""
+    expected = [(0xE220A8397B1DCDAF >> 40) / 2**24, (0x6E789E6AA1B965F4 >> 40) / 2**24]
+    assert uniforms(torch.tensor([0]), 0, 2).tolist() == [expected]
+    many = uniforms(torch.tensor([1, 2, 2**62 - 1]), 0, 30_000)
+    assert torch.equal(uniforms(torch.tensor([2]), 70, 9), many[1:2, 70:79])
+    assert many.min() >= 0 and many.max() < 1
+    torch.testing.assert_close(many.mean(1), torch.full((3,), 0.5), atol=0.01, rtol=0)
+    assert torch.corrcoef(many).fill_diagonal_(0).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {}, {"top_k": 3}, {"top_p": 0.9}, {"top_k": 3, "top_p": 0.9}])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_not_finite(monkeypatch, options, value):
+    """-1 for the row that has them, and a sentence at once: later than at the first token, too."""
+    logits = torch.randn(3, 9)
+    logits[1, 4] = value
+    tokens = sample_token(logits, torch.full((3,), 0.99), **options).tolist()
+    assert tokens[1] == -1 and min(tokens[0], tokens[2]) >= 0
+    model, decode = make_model(), generation.decode_one_token
+    monkeypatch.setattr(generation, "decode_one_token", lambda *arguments: decode(*arguments) * value)
+    steps = stream(model, [[1]], 9, **options)
+    assert next(steps)[0] >= 0
+    with pytest.raises(UserError, match="logits are not finite"):
+        next(steps)
+
+
 def frequencies(logits, **options):
-    generator = torch.Generator().manual_seed(0)
-    tokens = sample_token(logits.expand(20_000, -1), generator=generator, **options)
+    uniform = uniforms(torch.tensor([0]), 0, 20_000)[0]
+    tokens = sample_token(logits.expand(20_000, -1), uniform, **options)
     return torch.bincount(tokens, minlength=logits.size(-1)) / 20_000
 
 
@@ -136,7 +177,7 @@ def test_samples_follow_the_probabilities():
 def test_the_coldest_samples_are_greedy():
     logits = torch.tensor([[5.0, 9.0, 1.0]])
     for temperature in (0, 1e-45, 1e-30, 1e-6):
-        assert sample_token(logits, temperature=temperature).item() == 1
+        assert sample_token(logits, torch.tensor([0.9]), temperature=temperature).item() == 1
 
 
 def test_top_k_and_top_p():
@@ -147,4 +188,4 @@ def test_top_k_and_top_p():
     torch.testing.assert_close(frequencies(logits, top_p=0.6), best_two, atol=0.015, rtol=0)
     assert frequencies(logits, top_p=1e-9)[2] == 1
     assert frequencies(logits, top_k=99).count_nonzero() == 5
-    assert sample_token(logits, temperature=0).tolist() == [2]
+    assert sample_token(logits, torch.tensor([0.9]), temperature=0).tolist() == [2]

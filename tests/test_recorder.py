@@ -96,7 +96,7 @@ def test_the_end_of_a_run(run):
     run.recorder.finish(stopped=False)
     text = "\n".join(run.printed)
     assert "best validation 5.0000 nats a token at step 6; it has risen since, to 5.5000" in text
-    assert "next: python sample.py --out_dir=out/small" in text
+    assert "next: python sample.py --model=out/small" in text
 
 
 def test_the_end_of_a_stopped_run(run):

@@ -224,6 +224,13 @@ def test_no_optimizer_to_resume_with(here, workshop):
     assert_mistake(call("train.py", *SMALL_RUN, "--init_from=resume"), "has no optimizer", "--init_from=out/small/last")
 
 
+def test_a_best_model_alone(here, workshop):
+    (here / "out/small").mkdir(parents=True)
+    shutil.copy(workshop.path / "out/small/best.pt", here / "out/small/best.pt")
+    result = call("train.py", *SMALL_RUN, "--init_from=resume")
+    assert_mistake(result, "without a last.pt", "--init_from=out/small/best.pt fine-tunes it")
+
+
 def test_float16_and_back(here):
     """Each type keeps its own scale, also a scale of float16 that has fallen to 1."""
     config, set_by = small_config()
@@ -341,7 +348,7 @@ def test_a_shorter_context(here, workshop):
     assert call("train.py", *options, "--block_size=16").status == 0
     positions = last("short")["model"]["transformer.wpe.weight"]
     assert positions.shape == (16, 32) and last("short")["model_config"]["block_size"] == 16
-    assert_mistake(call("train.py", *options, "--block_size=64"), "block_size 32, not 64")
+    assert_mistake(call("train.py", *options, "--block_size=64"), "block_size 32, not 64", "can only be shorter")
     resumed = [*options[:-3], "--init_from=resume", "--out_dir=out/short"]
     assert_mistake(call("train.py", *resumed, "--block_size=8"), "block_size 16, not 8")
 

@@ -1,5 +1,6 @@
 """sample.py: what it prints where, and what its options promise."""
 
+import argparse
 import contextlib
 import io
 import os
@@ -14,7 +15,7 @@ import torch
 from conftest import PATIENCE, ROOT, Output, assert_mistake, call, environment, start, start_command, wait_until
 
 import sample
-from slm.errors import UserError
+from slm.errors import UserError, printable
 from slm.models import checkpoint, load
 from slm.models.generation import generate
 from slm.text import tokenizer
@@ -43,7 +44,7 @@ def test_standard_output_is_the_story_alone(at_run):
         stop_token=encoding.eot_token,
         generator=torch.Generator().manual_seed(1),
     )
-    assert result.out == "Once upon a time" + encoding.decode(story) + "\n"
+    assert result.out == "Once upon a time" + printable(encoding.decode(story)) + "\n"
     assert "out/small/best.pt" in result.err and "seed 1" in result.err
 
 
@@ -110,6 +111,34 @@ def test_the_old_name_of_the_model_option(at_run):
 def test_prompt_from_standard_input(at_run):
     result = call("sample.py", "--prompt", "-", "--max_new_tokens", "5", stdin="A frog named Tilly\n")
     assert result.status == 0 and result.out.startswith("A frog named Tilly")
+
+
+@pytest.mark.parametrize("text", ["\ufeffTom had\na cat", "Tom had\r\na cat\r\n", "\ufeffTom had\r\na cat\r\n\r\n"])
+def test_standard_input_from_windows(monkeypatch, text):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    assert sample.read_prompt("-") == "Tom had\na cat"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+    prompts = []
+    sample.for_each_prompt(prompts.append)
+    assert prompts[:2] == ["Tom had", "a cat"]
+
+
+def test_the_first_story_of_a_seed(at_run):
+    """More stories leave the first ones as they are."""
+    options = ["Once", "--seed=7", "--max_new_tokens=40", "--dtype=float32"]
+    one, four = (call("sample.py", *options, f"--num_samples={number}").out for number in (1, 4))
+    assert four.startswith(one) and len(set(four.split("\n---------------\n"))) == 4
+
+
+def test_out_of_memory(at_run, monkeypatch):
+    def full(*arguments, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(sample, "stream", full)
+    with pytest.raises(UserError, match="out of memory: give a smaller --num_samples than 300"):
+        sample.tell_stories(
+            load.load_model("out/small"), [""], argparse.Namespace(num_samples=300, max_new_tokens=9), {}, None
+        )
 
 
 def test_interactive(at_run):

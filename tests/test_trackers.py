@@ -1,6 +1,7 @@
 """slm/training/trackers.py: the log goes to Weights & Biases and TensorBoard too, and neither ever ends a run."""
 
 import json
+import sqlite3
 import sys
 from types import SimpleNamespace
 
@@ -8,7 +9,10 @@ import pytest
 import torch
 from conftest import SMALL_RUN, assert_mistake, call, log_of
 
+from slm.config import TrainConfig
+from slm.errors import UserError
 from slm.models import checkpoint
+from slm.training import trackers
 
 
 class FakeWandB:
@@ -63,9 +67,11 @@ def test_a_resumed_run_continues_in_its_wandb_run(here, wandb):
     options = [*SMALL_RUN, "--wandb_log", "--wandb_run_name=mine"]
     assert call("train.py", *options, "--max_iters=6", "--lr_decay_iters=12").status == 0
     assert json.loads((here / "out/small/config.json").read_text())["wandb_id"] == "id-1"
+    assert call("train.py", *options[:-2], "--init_from=resume", "--wandb_log=False", "--max_iters=8").status == 0
+    assert json.loads((here / "out/small/config.json").read_text())["wandb_id"] == "id-1", "a start without W&B"
     assert call("train.py", *options, "--init_from=resume").status == 0
     assert [(started["id"], started["resume"]) for started in wandb.started] == [(None, None), ("id-1", "allow")]
-    assert wandb.started[0]["name"] == "mine" and [step for step, _ in wandb.sent] == [2, 4, 6, 8, 10, 12]
+    assert wandb.started[0]["name"] == "mine" and [step for step, _ in wandb.sent] == [2, 4, 6, 10, 12]
     assert call("train.py", *options).status == 0
     assert wandb.started[2]["id"] is None, "a new run is another W&B run"
 
@@ -81,12 +87,67 @@ def test_weights_and_biases_without_a_key(here, wandb):
 
 
 @pytest.mark.parametrize(
-    ("option", "module"), [("--wandb_log", "wandb"), ("--tensorboard_log", "torch.utils.tensorboard")]
+    ("option", "module"),
+    [("--wandb_log", "wandb"), ("--trackio_log", "trackio"), ("--tensorboard_log", "torch.utils.tensorboard")],
 )
 def test_without_the_package(here, monkeypatch, option, module):
     monkeypatch.setitem(sys.modules, module, None)
     assert_mistake(call("train.py", *SMALL_RUN, option), f"pip install {module.split('.')[-1]}")
     assert not list(here.glob("out/*/*.*t")), "a checkpoint was written"
+
+
+@pytest.mark.parametrize("package", ["wandb", "trackio"])
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (
+            "import absent_dependency",
+            "{0} is here, but its import fails: No module named 'absent_dependency'",
+        ),
+        ("raise TypeError('Descriptors cannot be created')", "its import fails: Descriptors cannot be created"),
+        (None, "needs the package {0}: pip install {0}"),  # a folder of W&B's runs
+    ],
+)
+def test_a_package_whose_import_fails(tmp_path, monkeypatch, package, source, words):
+    """What is missing or broken is named: installing the package again would change nothing."""
+    (tmp_path / package).mkdir()
+    if source:
+        (tmp_path / package / "__init__.py").write_text(source)
+    monkeypatch.delitem(sys.modules, package, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    with pytest.raises(UserError) as raised:
+        trackers.load(f"{package}_log", package, package, "init")
+    sys.modules.pop(package, None)
+    assert words.format(package) in str(raised.value)
+
+
+def test_trackio_continues_by_name(here, monkeypatch):
+    started, sent = [], []
+
+    def init(**options):
+        started.append(options)
+        return SimpleNamespace(log=lambda line, step: sent.append(step))
+
+    monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(init=init))
+    options = [*SMALL_RUN, "--trackio_log"]
+    assert call("train.py", *options, "--max_iters=6", "--lr_decay_iters=12").status == 0
+    assert call("train.py", *options, "--init_from=resume").status == 0
+    assert [(run["name"], run["resume"]) for run in started] == [("out/small", "never"), ("out/small", "allow")]
+    assert sent == [2, 4, 6, 8, 10, 12]
+
+
+def test_the_real_trackio(tmp_path, monkeypatch):
+    """Its database has the lines of both starts under one run."""
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    trackio = pytest.importorskip("trackio")
+    config = TrainConfig(trackio_log=True, out_dir="out/r", wandb_project="p")
+    for resuming, step in ((False, 2), (True, 4)):
+        (tracker,) = trackers.start_trackers(config, resuming)
+        tracker.log({"step": step, "train_loss": 1.5}, step)
+        tracker.run.finish()
+    ((database,),) = [list(tmp_path.glob("*.db"))]
+    rows = sqlite3.connect(database).execute("select run_id, step from metrics order by step").fetchall()
+    assert [step for _, step in rows] == [2, 4] and rows[0][0] == rows[1][0] and trackio
 
 
 def test_tensorboard_gets_each_number(here, tensorboard):

@@ -60,7 +60,7 @@ def draw_openings(texts, count, seed):
 
 def continue_stories(model, encoding, openings, max_new_tokens, seed, sampling):
     """[(text, whether it ended)] of what the model writes after each opening. sampling: of `sampling_arguments`."""
-    generator = torch.Generator(model.lm_head.weight.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     endings = []
     with tqdm(total=len(openings), desc="stories", disable=None, leave=False) as bar:
         for first in range(0, len(openings), BATCH):

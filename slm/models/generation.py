@@ -15,6 +15,10 @@ from typing import NamedTuple
 import torch
 
 from slm.devices import capture_cuda_graph
+from slm.errors import UserError
+
+NUMBERS = 256  # random numbers per row that are made at once
+NOT_FINITE = "the model's logits are not finite numbers: give --dtype=float32, or a model from before its run failed"
 
 
 def prompt_tokens(encoding, prompt):
@@ -91,57 +95,97 @@ def decode_one_token(model, token, position, kv_cache):
 # -- sampling ---------------------------------------------------------------------------------------------------------
 
 
-def sample_token(logits, temperature=1.0, top_k=0, top_p=1.0, generator=None):
-    """Sample one token per row of logits (B, V): (B,) ids.
+def uniforms(seeds, first, count):
+    """Random numbers in [0, 1): for each seed (B,) int64, numbers first, first + 1, ... of its sequence, (B, count).
 
-    temperature 0 takes the likeliest. top_k > 0 keeps the k likeliest tokens; top_p < 1 keeps the likeliest tokens
-    that together reach p (nucleus sampling, Holtzman et al. 2020, arXiv 1904.09751).
+    The sequences are SplitMix64's (Steele et al. 2014): a number is a hash of its seed and its place. So the numbers of
+    a row depend neither on the device nor on the other rows.
+    """
+
+    def xor_shift(x, bits):
+        return x ^ ((x >> bits) & ((1 << (64 - bits)) - 1))  # int64 shifts copies of the sign in
+
+    places = torch.arange(first + 1, first + 1 + count, device=seeds.device)
+    x = seeds[:, None] + places * -0x61C8864680B583EB
+    x = xor_shift(x, 30) * -0x40A7B892E31B1A47
+    x = xor_shift(x, 27) * -0x6B2FB644ECCEEE15
+    return (xor_shift(x, 31) >> 40 & (2**24 - 1)).float() / 2**24
+
+
+def sample_token(logits, uniform, temperature=1.0, top_k=0, top_p=1.0):
+    """Sample one token per row of logits (B, V): (B,) ids, -1 where the logits are not finite numbers.
+
+    uniform: (B,) random numbers in [0, 1). temperature 0 takes the likeliest. top_k > 0 keeps the k likeliest tokens;
+    top_p < 1 keeps the likeliest tokens that together reach p (nucleus sampling, Holtzman et al. 2020, arXiv
+    1904.09751).
     """
     if temperature == 0:
-        return logits.argmax(dim=-1)
+        largest, choice = logits.max(dim=-1)
+        return choice.where(largest < math.inf, -1)  # NaN counts as the largest, and is below nothing
     size, ids = logits.size(-1), None
     if 0 < top_k < size or top_p < 1:
         logits, ids = logits.topk(min(top_k or size, size), sorted=top_p < 1)
     probs = (logits.float() / max(temperature, 1e-6)).softmax(dim=-1)  # a smaller temperature overflows
-    if top_p < 1:
-        probs[probs.cumsum(dim=-1) - probs >= top_p] = 0  # the likelier tokens reach p already
-    # the largest of p / Exponential(1) is token i with probability p_i: a sample without a wait for the device
-    choice = (probs / torch.empty_like(probs).exponential_(generator=generator)).argmax(dim=-1)
-    return choice if ids is None else ids.gather(-1, choice[:, None])[:, 0]
+    reached = probs.cumsum(dim=-1)
+    total = reached[:, -1:]
+    if top_p < 1:  # the likelier tokens reach p already
+        total = reached.masked_fill(reached - probs >= top_p, 0).amax(dim=-1, keepdim=True)
+    # the first token that reaches more: token i with probability p_i, without a wait for the device
+    choice = torch.searchsorted(reached, uniform[:, None] * total, right=True).clamp(max=reached.size(-1) - 1)
+    choice = choice if ids is None else ids.gather(-1, choice)
+    return choice.where(total > 0, -1)[:, 0]
 
 
 class Batch:
     """Rows that a model continues side by side: the cache, the newest `token` (B,) of each row and its `position` (B,).
 
-    sampling: the arguments of `sample_token` after the logits. Neither method waits for the device.
+    generator: a torch.Generator of the CPU, which gives each row a seed; the default is torch's. sampling: the other
+    arguments of `sample_token`. Neither method waits for the device.
     """
 
-    def __init__(self, model, rows, **sampling):
+    def __init__(self, model, rows, generator=None, **sampling):
         self.model, self.sampling, self.size = model, sampling, model.config.block_size
         self.kv_cache = new_kv_cache(model, rows)
         self.token = torch.zeros(rows, dtype=torch.long, device=self.kv_cache.device)
         self.position = torch.zeros_like(self.token)
+        # the CPU draws one after another, so a row's seed depends on no later row
+        self.seeds = torch.randint(2**62, (rows,), generator=generator).to(self.token.device)
+        self.random = torch.zeros(rows, NUMBERS, device=self.token.device)  # each row's next numbers
+        self.place = torch.zeros(1, dtype=torch.long, device=self.token.device)  # of the next one among them
+        self.sampled = 0  # tokens per row
         self.replay = None
 
     @torch.inference_mode()
     def prefill(self, contexts):
         """Read a context into each row and sample the token after it."""
-        self.token.copy_(sample_token(prefill(self.model, contexts, self.kv_cache), **self.sampling))
+        self.refill()
+        self.sample(prefill(self.model, contexts, self.kv_cache))
         self.position.copy_(torch.tensor([len(context) for context in contexts]).clamp(max=self.size - 1))
 
     @torch.inference_mode()
     def decode(self):
         """Read each row's token and sample the next one. Call `prefill` first."""
+        self.refill()
         if self.replay:
             self.replay()
             return
         self.launch()  # the first one, not captured: cuDNN allocates memory in it
         if self.token.is_cuda:
-            self.replay = capture_cuda_graph(self.launch, self.sampling.get("generator"))
+            self.replay = capture_cuda_graph(self.launch)
+
+    def refill(self):
+        if self.sampled % NUMBERS == 0:
+            self.random.copy_(uniforms(self.seeds, self.sampled, NUMBERS))
+            self.place.zero_()
+        self.sampled += 1
+
+    def sample(self, logits):
+        self.token.copy_(sample_token(logits, self.random.index_select(1, self.place)[:, 0], **self.sampling))
+        self.place.add_(1)
 
     def launch(self):
-        logits = decode_one_token(self.model, self.token, self.position, self.kv_cache)
-        self.token.copy_(sample_token(logits, **self.sampling))
+        known = self.token.clamp(min=0)  # of a row whose logits are not finite, the embedding has no token
+        self.sample(decode_one_token(self.model, known, self.position, self.kv_cache))
         # the clamp is for rows that have ended or filled the context: what they get is not used
         self.position.add_(1).clamp_(max=self.size - 1)
 
@@ -151,7 +195,8 @@ def stream(model, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, 
 
     prompts: non-empty lists of token ids, of any lengths; the model sees the last block_size of them. temperature,
     top_k, top_p: see `sample_token`. A row ends after `stop_token` (which is yielded) or `max_new_tokens`. generator: a
-    torch.Generator on the model's device, for a repeatable result.
+    torch.Generator of the CPU, for a repeatable result: what a row samples depends on no later row. Raises UserError
+    where the logits are not finite.
     """
     size, was_training = model.config.block_size, model.training
     contexts = [list(prompt)[-size:] for prompt in prompts]
@@ -166,6 +211,8 @@ def stream(model, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, 
             else:
                 batch.decode()
             new_tokens = [new if row else None for row, new in zip(active, batch.token.tolist(), strict=True)]
+            if -1 in new_tokens:
+                raise UserError(NOT_FINITE)
             yield new_tokens
             for row, new in enumerate(new_tokens):
                 if new is not None and new != stop_token:

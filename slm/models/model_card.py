@@ -44,8 +44,11 @@ def describe_initial_model(init_from):
     return path.parent.name if path.suffix == ".pt" else path.name
 
 
-def model_card(saved, model, corpus, name):
-    """The text of README.md. It has a row for what is known: another program's model brings no numbers."""
+def model_card(saved, model, corpus, name, optimizer=None):
+    """The text of README.md. It has a row for what is known: another program's model brings no numbers.
+
+    optimizer: in words; without them, the name that the checkpoint has.
+    """
     config, shape = saved["config"], model.config
     licence, data = describe_data(saved, corpus)
     front = ["library_name: transformers", "pipeline_tag: text-generation"]
@@ -66,14 +69,15 @@ def model_card(saved, model, corpus, name):
         rows["bits per byte"] = f"{saved['val_bpb']:.4f}, of validation text"
     if config.keys() >= TRAINING:
         sequences = config["batch_size"] * config["gradient_accumulation_steps"]
-        tokens = saved["step"] * sequences * shape.block_size
+        tokens = saved.get("tokens", saved["step"] * sequences * shape.block_size)
         rows["trained"] = (
             f"{saved['step']:,} of {config['max_iters']:,} steps of {sequences} x {shape.block_size} tokens:"
             f" {tokens / 1e6:.1f} M tokens"
         )
         rows["optimizer"] = (
-            f"{config.get('optimizer', 'adamw')}, betas {config['beta1']} and {config['beta2']}, weight decay"
-            f" {config['weight_decay']}, gradient clipped at {config['grad_clip']}, dropout {config['dropout']}"
+            f"{optimizer or config.get('optimizer', 'adamw')}, betas {config['beta1']} and {config['beta2']},"
+            f" weight decay {config['weight_decay']}, gradient clipped at {config['grad_clip']},"
+            f" dropout {config['dropout']}"
         )
         decay = f", cosine to {config['min_lr']}" if config["decay_lr"] else ""
         rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"
@@ -105,8 +109,13 @@ print(write("Once upon a time", do_sample=True, temperature=0.8)[0]["generated_t
 pipeline needs nothing more. `tokenizer(text, add_special_tokens=False)` gives the tokens of the text alone. In a
 prompt, `{ENDOFTEXT}` is that token.
 
-**Limits.** A prompt and its story have {shape.block_size} tokens together, and generation ends there. The model knows
-the words and the world of its corpus and invents what it says: do not rely on it.
+**Fine-tuning.** The padding token is the end-of-text token. A collator that ignores padding by its id ignores the end
+of each story too, and the model unlearns to end: mask by place instead, with
+`labels = input_ids.masked_fill(attention_mask == 0, -100)`.
+
+**Limits.** A prompt and its story have {shape.block_size} tokens together, and generation ends there. `max_length` ends
+it sooner, and counts the prompt; with `max_new_tokens` transformers warns that both are set. The model knows the words
+and the world of its corpus and invents what it says: do not rely on it.
 
 **Data.** {data}
 

@@ -31,7 +31,7 @@ def save_gguf(model, encoding, path, name):
     try:
         import gguf
     except ImportError as error:
-        raise UserError("--gguf needs the package gguf: pip install gguf") from error
+        raise UserError("a GGUF file needs the package gguf: pip install gguf") from error
     shape, eot = model.config, encoding.eot_token
     vocabulary, merges = tokenizer.to_vocabulary(encoding)
     writer = gguf.GGUFWriter(path, "gpt2")

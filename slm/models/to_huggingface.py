@@ -53,7 +53,7 @@ def save_huggingface(model, encoding, folder):
             **special,
         },
     )
-    # max_length: GPT-2 has no position after its last
+    # max_length and not max_new_tokens: GPT-2 has no position after its last, whatever the length of the prompt
     write_json(folder / "generation_config.json", special | {"pad_token_id": eot, "max_length": shape.block_size})
     weights = gpt2.transpose_matrices(gpt2.gpt2_parameters(model))
     (folder / "model.safetensors").write_bytes(save(weights, {"format": "pt"}))

@@ -148,7 +148,7 @@ class Progress:
 def sample_story(model, encoding, prompt, seed):
     """One short story of the model so far; " ..." ends it where it is cut."""
     tokens = prompt_tokens(encoding, prompt)
-    generator = torch.Generator(model.lm_head.weight.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     options = {"temperature": 0.8, "top_k": 200, "stop_token": encoding.eot_token, "generator": generator}
     (story,) = generate(model, [tokens], STORY_TOKENS, **options)
     cut = " ..." if len(story) == STORY_TOKENS else ""

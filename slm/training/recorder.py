@@ -48,7 +48,7 @@ class Recorder:
         if not self.folder:
             return
         earlier_id = read_description(self.folder.path).get("wandb_id") if self.resuming else None
-        self.trackers = start_trackers(self.config, earlier_id)
+        self.trackers = start_trackers(self.config, self.resuming, earlier_id)
         description = describe_run(
             self.config,
             self.set_by,
@@ -60,7 +60,7 @@ class Recorder:
             micro_batch=stepper.micro_batch,
             setup_seconds=stepper.setup_seconds,  # to find the micro-batch and compile
             corpus=self.setup.corpus.meta,
-            wandb_id=next((tracker.id for tracker in self.trackers if hasattr(tracker, "id")), None),
+            wandb_id=next((tracker.id for tracker in self.trackers if hasattr(tracker, "id")), earlier_id),
         )
         self.folder.begin(description, self.state if self.resuming else None)
 
@@ -144,4 +144,4 @@ class Recorder:
         memory = torch.cuda.max_memory_reserved(self.setup.device) / 2**30 if cuda else 0
         gpu = f", at most {memory:.1f} GiB of GPU memory" if cuda else ""
         self.print(f"{state.seconds:.0f} s of training{gpu}\n{ending(out_dir, state, self.last_loss)}")
-        self.print(f"next: python sample.py --out_dir={out_dir}")
+        self.print(f"next: python sample.py --model={out_dir}")

@@ -76,6 +76,8 @@ def load_initial_checkpoint(config):
         raise UserError(f"no init_from {config.init_from}{hint}")
     if config.init_from == "resume":
         path = Path(config.out_dir) / "last.pt"
+        if not path.exists() and (best := path.with_name("best.pt")).exists():
+            raise UserError(f"no run can resume from {best} alone, without a last.pt: --init_from={best} fine-tunes it")
         loaded = checkpoint.load_checkpoint(path)
     else:
         loaded, path = load.read_model(config.out_dir if config.init_from == "scratch" else config.init_from)
@@ -115,7 +117,9 @@ def initial_model(config, corpus, loaded):
         if getattr(config, name) != shape[name] and not (name == "block_size" and cropped)
     ]
     if wrong:
-        raise UserError(f"the checkpoint has another shape: {', '.join(wrong)}")
+        longer = config.init_from != "resume" and config.block_size > shape["block_size"]
+        hint = "; the block_size can only be shorter: it has no longer positions" if longer else ""
+        raise UserError(f"the checkpoint has another shape: {', '.join(wrong)}{hint}")
     if tokenizer.sha256(loaded["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
         raise UserError(f"the checkpoint has another vocabulary than {corpus.folder}: prepare that with --vocab_of")
     return load.build_model(loaded, dropout=config.dropout, block_size=config.block_size)

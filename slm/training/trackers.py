@@ -1,27 +1,40 @@
-"""Weights & Biases and TensorBoard: where the log goes besides log.csv. A tracker that fails never ends a run."""
+"""Weights & Biases, trackio and TensorBoard: where the log goes besides log.csv. Their failures end no run."""
 
 import time
 from dataclasses import asdict
+from importlib import import_module
 
 from slm.errors import UserError, first_line
 
 
-def start_trackers(config, wandb_id=None):
-    """The trackers that `config` asks for: objects with `log(line, step)`. Raises UserError where one cannot start."""
+def start_trackers(config, resuming=False, wandb_id=None):
+    """The trackers that `config` asks for: objects with `log(line, step)`. Raises UserError where one cannot start.
+
+    resuming: whether the run continues an earlier one. wandb_id: of the earlier one at W&B.
+    """
     trackers = [WandB(config, wandb_id)] if config.wandb_log else []
+    trackers += [Trackio(config, resuming)] if config.trackio_log else []
     return trackers + ([TensorBoard(config)] if config.tensorboard_log else [])
+
+
+def load(option, package, module, name):
+    """`name` of a tracker's module. Raises UserError where its package is missing, or where its import fails."""
+    try:
+        return getattr(import_module(module), name)
+    except Exception as error:
+        # a folder wandb/, as W&B makes one, counts as an empty module
+        if isinstance(error, AttributeError) or getattr(error, "name", None) in (package, module):
+            raise UserError(f"{option} needs the package {package}: pip install {package}") from error
+        raise UserError(f"{option}: {package} is here, but its import fails: {first_line(error)}") from error
 
 
 class WandB:
     """A Weights & Biases run; `id` names it, so that a resumed run continues in it."""
 
     def __init__(self, config, wandb_id=None):
+        init = load("wandb_log", "wandb", "wandb", "init")
         try:
-            import wandb
-        except ImportError as error:
-            raise UserError("wandb_log needs the package wandb: pip install wandb") from error
-        try:
-            self.run = wandb.init(
+            self.run = init(
                 project=config.wandb_project,
                 name=config.wandb_run_name or config.out_dir,
                 config=asdict(config),
@@ -38,15 +51,30 @@ class WandB:
         self.run.log(line, step=step)
 
 
+class Trackio:
+    """A trackio run, a database on this machine that `trackio show` draws. A resume continues the one of its name."""
+
+    def __init__(self, config, resuming):
+        init = load("trackio_log", "trackio", "trackio", "init")
+        try:
+            self.run = init(
+                project=config.wandb_project,
+                name=config.wandb_run_name or config.out_dir,
+                config=asdict(config),
+                resume="allow" if resuming else "never",
+            )
+        except Exception as error:
+            raise UserError(f"trackio does not start: {first_line(error)}") from error
+
+    def log(self, line, step):
+        self.run.log(line, step=step)
+
+
 class TensorBoard:
     """The log as TensorBoard shows it: a folder under out_dir/tensorboard for each start of the run."""
 
     def __init__(self, config):
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise UserError("tensorboard_log needs the package tensorboard: pip install tensorboard") from error
-        self.make_writer = SummaryWriter
+        self.make_writer = load("tensorboard_log", "tensorboard", "torch.utils.tensorboard", "SummaryWriter")
         self.folder = f"{config.out_dir}/tensorboard/{time.strftime('%Y-%m-%d_%H-%M-%S')}"
         self.writer = None
 
