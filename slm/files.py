@@ -4,9 +4,11 @@ import contextlib
 import errno
 import glob
 import itertools
+import json
 import os
 import secrets
 import shutil
+import stat
 import sys
 from pathlib import Path
 
@@ -127,3 +129,30 @@ def lock_folder(folder, busy):
         print(f"{folder} is on a file system without locks: start nothing else that writes there", file=sys.stderr)
         return None
     return file
+
+
+def read_regular(path, largest):
+    """The bytes of a regular file of at most `largest` bytes. Raises OSError or ValueError, whose text is short.
+
+    A FIFO or a device never ends.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    with open(path, "rb") as file:
+        contents = file.read(largest + 1)
+    if len(contents) > largest:
+        raise ValueError(f"it has more than {largest:,} bytes")
+    return contents
+
+
+def read_json(path, largest=2**24):
+    """The JSON value of a regular file of at most `largest` bytes. Raises OSError or ValueError, whose text is short.
+
+    Nesting may be deeper than Python's stack.
+    """
+    try:
+        return json.loads(read_regular(path, largest))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError("it is not UTF-8") from error
