@@ -9,14 +9,9 @@ LARGEST = 2**64  # of whole numbers: a seed comes near it
 
 def is_valid(value, kind, at_least=None, above=None, below=None):
     """Whether a value has the type `kind`, an int being a fine float, and is within the bounds; NaN is within none."""
-    if type(value) is int and kind in (int, float):
-        fits = abs(value) < LARGEST
-    else:
-        fits = type(value) is kind
-    bounded = at_least is not None or above is not None or below is not None
+    fits = abs(value) < LARGEST if type(value) is int and kind in (int, float) else type(value) is kind
     return (
         fits
-        and not (bounded and value != value)
         and (at_least is None or value >= at_least)
         and (above is None or value > above)
         and (below is None or value < below)

@@ -71,7 +71,7 @@ def read_config(folder, name):
     check_values(config, {}, f"the settings of {name}")
     config = GPT2_DEFAULTS | {key: values[0] for key, values in COMPUTED.items()} | config
     if config["model_type"] == "gpt2":
-        check_values(config, {key: (int, 1, None, 2**20) for key in SIZES}, f"the settings of {name}")
+        check_values(config, dict.fromkeys(SIZES, (int, 1, None, 2**20)), f"the settings of {name}")
     return config
 
 
@@ -80,8 +80,8 @@ def check_config(config, name):
     if config["model_type"] == "gpt_neo":
         raise UserError(
             f"{name} is a GPT-Neo, and model.py computes GPT-2: a GPT-Neo's local layers attend to the last"
-            f" {shown(config.get('window_size', 256))} tokens only, and its attention scores are not divided by the square"
-            " root of the head size"
+            f" {plain(config.get('window_size', 256))} tokens only, and its attention scores are not divided by the"
+            " square root of the head size"
         )
     if config["model_type"] != "gpt2":
         raise UserError(f"{name} is a {plain(config['model_type'])}, and model.py computes GPT-2 only")
