@@ -73,23 +73,26 @@ def atomic_folder(path):
             shutil.rmtree(left, ignore_errors=True)
             if lock:
                 lock.close()
-    partial, lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial"), None
+    new, lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}"), None
+    partial = new.with_name(new.name + ".partial")
     try:
-        partial.mkdir()
-        lock = lock_folder(partial, f"another process writes {partial}")
+        new.mkdir()
+        lock = lock_folder(new, f"another process writes {new}")
+        os.rename(new, partial)  # locked from the first moment that another process may take it for left over
         yield partial
-        (partial / ".lock").unlink()
         for file in partial.iterdir():
             with open(file, "rb+") as written:
                 os.fsync(written.fileno())
-        if path.exists():
+        if os.name == "nt" and path.exists():
             path.rmdir()
         os.rename(partial, path)
+        (path / ".lock").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if lock:
             lock.close()
+        shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
 
 

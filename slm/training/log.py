@@ -5,7 +5,10 @@ import csv
 import math
 import warnings
 
-from slm.files import atomic_write, free_name
+from slm.errors import UserError
+from slm.files import atomic_write, free_name, read_regular
+
+LARGEST_LOG = 2**28  # bytes; three million lines
 
 LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
 
@@ -67,7 +70,12 @@ def parse_log(path):
     """
     if not path.is_file():
         return [], 0
-    contents = path.read_bytes()
+    try:
+        contents = read_regular(path, LARGEST_LOG)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): change its permissions") from error
+    except ValueError:
+        return [], 1
     utf16 = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     lines = contents.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").splitlines()
     header = lines[0] if lines else ""

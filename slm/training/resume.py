@@ -5,6 +5,7 @@ resume     out_dir/last.pt with everything in it: the run continues as if it had
 other      a model to fine-tune: a checkpoint, a run, a Hugging Face folder, a name on the hub
 """
 
+import contextlib
 import math
 from dataclasses import fields
 from pathlib import Path
@@ -18,7 +19,7 @@ from slm.models import checkpoint, load
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
 from slm.training.optimizers import load_state
-from slm.training.run_folder import read_description
+from slm.training.run_folder import RunFolder, read_description
 from slm.training.train_state import TrainState
 from slm.values import check_values
 
@@ -85,6 +86,9 @@ def load_initial_checkpoint(config):
         raise UserError(f"no init_from {config.init_from}{hint}")
     if config.init_from == "resume":
         path = Path(config.out_dir) / "last.pt"
+        if not path.exists() and path.parent.is_dir():  # an earlier command may have been killed while it moved it
+            with contextlib.suppress(UserError), contextlib.closing(RunFolder(path.parent)):
+                pass
         loaded = checkpoint.load_checkpoint(path)
     else:
         loaded, path = load.read_model(config.out_dir if config.init_from == "scratch" else config.init_from)
