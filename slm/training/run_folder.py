@@ -72,7 +72,7 @@ class RunFolder:
                     if (self.path / name).exists():
                         (self.path / name).rename(moving / name)
                         moved.append(name)
-                moving.rename(target)
+                os.rename(moving, target)
             except OSError as error:
                 move_back(self.path)
                 if first is self.path and not moved:  # the folder is a mount point that looks like none
