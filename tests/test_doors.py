@@ -7,6 +7,7 @@ cuts, flips, and values of other types and sizes.
 import contextlib
 import copy
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import resource
 import shutil
 import signal
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,9 +26,10 @@ from conftest import SMALL_RUN, small_config
 
 import train
 from model import GPT, GPTConfig
+from slm.config import OPTIONS
 from slm.config_parser import read_config_file
 from slm.errors import UserError
-from slm.models import from_huggingface, load, to_huggingface
+from slm.models import checkpoint, from_huggingface, load, to_huggingface
 from slm.text import tokenizer
 from slm.text.corpus import Corpus
 from slm.training import log, resume, run_folder, snapshot
@@ -39,10 +42,19 @@ SECONDS, MEMORY = 10, 2**30
 # -- the doors: each reads the file and what the program reads with it ------------------------------------------------
 
 
+USED = {*checkpoint.KEYS, "val_loss", "val_bpb", "optimizer", "scaler", "progress"}
+
+
+def used(contents):
+    """What the program uses of a checkpoint: what another version may have added means nothing."""
+    options = {name: contents["config"].get(name) for name in OPTIONS}
+    return {name: contents[name] for name in USED & contents.keys()} | {"config": options}
+
+
 def read_best(path):
     contents, _ = load.read_model(path)
     load.build_model(contents)
-    return contents
+    return used(contents)
 
 
 def read_last(path):
@@ -51,19 +63,20 @@ def read_last(path):
     optimizer = train.configure_optimizer(load.build_model(loaded), config, torch.device("cpu"))
     load_state(optimizer, loaded["optimizer"], loaded["progress"].step, "the optimizer's state")
     train.configure_scaler(torch.device("cpu"), torch.float32).load_state_dict(loaded["scaler"])
-    return loaded | {"progress": dataclasses.asdict(loaded["progress"])}
+    return used(loaded | {"progress": dataclasses.asdict(loaded["progress"])})
 
 
 def read_folder(path):
     contents = from_huggingface.load_hugging_face(path.parent)
     load.build_model(contents)
-    return contents
+    return used(contents)
 
 
 def read_log(path):
-    rows, unreadable = log.parse_log(path)
-    if unreadable:
-        raise UserError("some lines are not this program's")  # the run keeps a copy, and says so
+    said = []
+    rows = log.Log(path, 12, said.append).rows
+    if said:
+        raise UserError(said[0])  # the run keeps a copy or says what is missing
     return rows
 
 
@@ -265,9 +278,24 @@ def outcome(read, path, expected):
     return "too much memory" if 1024 * (after - before) > MEMORY else verdict
 
 
-# what nothing can tell: another valid value in the place of one, which only a checksum of the whole would find; and what
-# does not change what is read. Each by words in the description of the attack
-KNOWN = {}
+# what nothing can tell: another valid value in the place of one, where no checksum is beside it. Each is a pattern of the
+# description of the attack
+OTHER_BYTES = "^(cut|overwritten|taken out|twice|a bit)$"
+KNOWN = {
+    "best.pt": ["^(val_loss|val_bpb) "],  # shown only; and a checkpoint may have none
+    "last.pt": [
+        r"^(config|progress|scaler|model_config dropout|model_config init_std)\b"
+    ],  # another valid number or text
+    "nanoGPT's ckpt.pt": ["^iter_num "],  # shown only; other programs keep other things there
+    "model.safetensors": [OTHER_BYTES],  # the format has no checksum of the weights
+    "tokenizer.json": [OTHER_BYTES],  # the name of a special token
+    "log.csv": [OTHER_BYTES],  # another digit, or a line less
+    "a configuration file": [OTHER_BYTES],  # a comment, another digit, a line less
+    "train.bin": [OTHER_BYTES],  # another valid token, in a corpus without checksums
+    "meta.json": [OTHER_BYTES, r"^(splits \w+ (stories|text_bytes)|text_bytes)\b"],
+    "a run's config.json": [OTHER_BYTES, "^(torchrun_id|wandb_id|resumes) "],
+    "a folder's config.json": [OTHER_BYTES],
+}
 
 
 def fallen(door, whole, folder, numbers):
@@ -311,3 +339,120 @@ def test_thirty_damages(whole, tmp_path, door):
 @pytest.mark.parametrize("door", DOORS)
 def test_a_thousand_damages(whole, tmp_path, door):
     assert not fallen(door, whole, tmp_path, range(1000))
+
+
+# -- kills at every rename, and a folder that moves while a run writes into it ----------------------------------------
+
+FILES = ["best.pt", "last.pt", "log.csv", "config.json"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@contextlib.contextmanager
+def killed_at(number):
+    """The process is killed just before its rename `number`, counted from 0. Yields what it did: [(from, to)]."""
+    done, real = [], {name: getattr(os, name) for name in ("rename", "replace")}
+
+    def hook(name):
+        def rename(old, new, **more):
+            if len(done) >= number:
+                raise Killed  # and nothing later happens either
+            real[name](old, new, **more)
+            done.append((str(old), str(new)))
+
+        return rename
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in real:
+            patch.setattr(os, name, hook(name))
+        yield done
+
+
+@pytest.mark.parametrize("number", range(len(FILES) + 3))
+def test_a_kill_while_an_earlier_run_moves(tmp_path, number):
+    """The next command finds all of it under its name, or all of it moved, and is not blocked."""
+    path, said = tmp_path / "x", []
+    path.mkdir()
+    for name in FILES:
+        (path / name).write_text("old")
+    folder = run_folder.RunFolder(path, said.append)
+    with killed_at(number), contextlib.suppress(Killed):
+        folder.begin({"started": "", "command": "", "git_commit": ""})
+    folder.lock.close()
+    run_folder.RunFolder(path, said.append).close()
+    places = [place for place in (path, tmp_path / "x.1") if (place / "last.pt").exists()]
+    assert len(places) == 1
+    assert all((places[0] / name).read_text() == "old" for name in FILES)
+    assert not list(tmp_path.glob("*.moving"))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_kill_while_a_folder_is_published(tmp_path, number):
+    with killed_at(number), contextlib.suppress(Killed), atomic_folder(tmp_path / "made") as partial:
+        (partial / "a").write_text("a")
+        (partial / "b").write_text("b")
+    there = sorted(path.name for path in (tmp_path / "made").glob("*")) if (tmp_path / "made").exists() else None
+    assert there in ([None] if number < 2 else [["a", "b"]])
+
+
+def test_a_kill_while_a_checkpoint_is_saved(tmp_path):
+    checkpoint.save_checkpoint(tmp_path / "best.pt", {"step": 1})
+    with killed_at(0), contextlib.suppress(Killed):
+        checkpoint.save_checkpoint(tmp_path / "best.pt", {"step": 2})
+    assert torch.load(tmp_path / "best.pt")["step"] == 1
+
+
+@pytest.mark.parametrize("then", ["nothing", "another run"])
+def test_a_folder_that_is_moved_while_a_run_writes(tmp_path, then):
+    """The run notices and stops; what another run wrote under the name stays."""
+    first = run_folder.RunFolder(tmp_path / "x", print)
+    first.begin({"started": "", "command": "", "git_commit": ""})
+    (tmp_path / "x").rename(tmp_path / "elsewhere")
+    if then == "another run":
+        second = run_folder.RunFolder(tmp_path / "x", print)
+        second.save("last.pt", {"step": 2})
+        second.wait()
+    first.save("last.pt", {"step": 1})
+    with pytest.raises(UserError, match="was moved or removed"):
+        first.wait()
+    with pytest.raises(UserError, match="was moved or removed"):
+        first.add_line({"step": 2})
+    if then == "another run":
+        assert torch.load(tmp_path / "x/last.pt")["step"] == 2
+        second.close()
+    else:
+        assert not (tmp_path / "x").exists()
+
+
+def test_a_damaged_description_is_kept(tmp_path):
+    """The resumes that it lists are not lost in silence."""
+    said = []
+    (tmp_path / "config.json").write_text('{"resumes": [{"step": 3}], "torchrun_id": 7}')
+    folder = run_folder.RunFolder(tmp_path, said.append)
+    folder.begin({"started": "", "command": "", "git_commit": ""}, TrainState(step=4))
+    folder.close()
+    assert json.loads((tmp_path / "config.json.1").read_text())["resumes"] == [{"step": 3}]
+    assert any("config.json.1" in line for line in said)
+
+
+def test_a_full_disk_is_named(tmp_path):
+    """torch says only that its writer failed."""
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limit[1]))
+    try:
+        with pytest.raises(UserError, match=os.strerror(errno.EFBIG)):
+            checkpoint.save_checkpoint(tmp_path / "best.pt", {"w": torch.zeros(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
+def test_compressed_checkpoints(tmp_path):
+    """A zip of torch's files, compressed, would unfold to a thousand times its size."""
+    torch.save({"w": torch.zeros(10**6)}, tmp_path / "whole.pt")
+    with zipfile.ZipFile(tmp_path / "whole.pt") as old, zipfile.ZipFile(tmp_path / "x.pt", "w", 8) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(UserError, match="compressed"):
+        load.read_model(tmp_path / "x.pt")

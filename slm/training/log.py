@@ -28,6 +28,8 @@ class Log:
             path.rename(kept)
             print_line(f"kept     {path} as {kept}: {unreadable} of its lines are not this program's")
         self.rows = [row for row in rows if int(row["step"]) <= last_step]
+        if last_step and int(self.rows[-1]["step"] if self.rows else 0) < last_step:
+            print_line(f"missing  lines of {path}: the run has logged up to step {last_step:,}")
         self.fields = list(dict.fromkeys([*LOG_FIELDS, *(name for row in self.rows[:1] for name in row)]))
         self.unwritten = 0  # how many of the last rows are not in the file yet
         self.rewrite = True  # whether the next write is of the whole file
