@@ -74,23 +74,26 @@ def atomic_folder(path):
             shutil.rmtree(left, ignore_errors=True)
             if lock:
                 lock.close()
-    partial, lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial"), None
+    new, lock = path.with_name(f".{path.name}.{secrets.token_hex(4)}"), None
+    partial = new.with_name(new.name + ".partial")
     try:
-        partial.mkdir()
-        lock = lock_folder(partial, f"another process writes {partial}")
+        new.mkdir()
+        lock = lock_folder(new, f"another process writes {new}")
+        os.rename(new, partial)  # locked from the first moment that another process may take it for left over
         yield partial
-        (partial / ".lock").unlink()
         for file in partial.iterdir():
             with open(file, "rb+") as written:
                 os.fsync(written.fileno())
-        if path.exists():
+        if os.name == "nt" and path.exists():
             path.rmdir()
         os.rename(partial, path)
+        (path / ".lock").unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
         if lock:
             lock.close()
+        shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -132,20 +135,27 @@ def lock_folder(folder, busy):
     return file
 
 
-def read_json(path, largest=2**24):
-    """The JSON value of a regular file of at most `largest` bytes. Raises OSError or ValueError, whose text is short.
+def read_regular(path, largest):
+    """The bytes of a regular file of at most `largest` bytes. Raises OSError or ValueError, whose text is short.
 
-    A FIFO or a device never ends, and nesting may be deeper than Python's stack.
+    A FIFO or a device never ends.
     """
-    path = Path(path)
-    if not stat.S_ISREG(path.stat().st_mode):
+    if not stat.S_ISREG(os.stat(path).st_mode):
         raise OSError(errno.EINVAL, "it is no regular file")
     with open(path, "rb") as file:
         contents = file.read(largest + 1)
     if len(contents) > largest:
         raise ValueError(f"it has more than {largest:,} bytes")
+    return contents
+
+
+def read_json(path, largest=2**24):
+    """The JSON value of a regular file of at most `largest` bytes. Raises OSError or ValueError, whose text is short.
+
+    Nesting may be deeper than Python's stack.
+    """
     try:
-        return json.loads(contents)
+        return json.loads(read_regular(path, largest))
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError as error:

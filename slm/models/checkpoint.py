@@ -18,13 +18,19 @@ from pathlib import Path
 import torch
 
 from model import GPTConfig
+from slm.config import OPTIONS
 from slm.errors import UserError, first_line
 from slm.files import atomic_write
-from slm.models.tensor_file import read_tensors
+from slm.models.tensor_file import check_tensors, read_tensors
+from slm.values import check_values, is_valid, shown
 
 FORMAT = 2
 READABLE = (1, 2)
 KEYS = {"model": dict, "model_config": dict, "config": dict, "tokenizer": str, "step": int}
+NUMBERS = {"step": (int, 0), "tokens": (int, 0), "val_loss": (float, 0), "val_bpb": (float, 0)}
+BOUNDS = {name: option.metadata["bounds"] for name, option in OPTIONS.items()}
+SHAPE_BOUNDS = BOUNDS | {"vocab_size": (1, None, 2**16 + 1)}
+TIED = ("lm_head.weight",)  # has the memory of the embedding
 
 
 def save_checkpoint(path, contents):
@@ -33,6 +39,8 @@ def save_checkpoint(path, contents):
         try:
             torch.save(contents | {"format": FORMAT}, file)
         except RuntimeError as error:  # torch's zip writer raises this when the file takes no more bytes
+            file.write(bytes(2**20))  # which raises the error of the disk
+            file.flush()
             raise OSError(first_line(error)) from error
 
 
@@ -61,17 +69,25 @@ def check_contents(contents, path):
             " ckpt.pt, or a Hugging Face folder"
         )
     contents = {"format": 1} | contents
-    if contents["format"] not in READABLE:
+    if not any(contents["format"] is number for number in READABLE):
         raise UserError(
-            f"{path} is a checkpoint of format {str(contents['format'])[:20]!r}, and this version of the program reads"
+            f"{path} is a checkpoint of format {shown(contents['format'])}, and this version of the program reads"
             f" {' and '.join(map(str, READABLE))}: use the version that wrote it"
         )
     for key, kind in KEYS.items():
         if not isinstance(contents[key], kind):
             raise UserError(f"{path} is no checkpoint of this program: its {key} is not a {kind.__name__}")
-    if not all(isinstance(tensor, torch.Tensor) for tensor in contents["model"].values()):
-        raise UserError(f"{path} is no checkpoint of this program: its model holds more than tensors")
-    return contents | {"model_config": asdict(parse_config(contents["model_config"], path))}
+    check_values(contents, {name: NUMBERS[name] for name in NUMBERS if name in contents}, f"the numbers of {path}")
+    options = {name: (option.type, *BOUNDS[name]) for name, option in OPTIONS.items() if name in contents["config"]}
+    check_values(contents["config"], options, f"the options of {path}")
+    config = parse_config(contents["model_config"], path)
+    check_tensors(contents["model"], path, TIED)
+    if (lines := contents["tokenizer"].count("\n")) != config.vocab_size - 1:
+        raise UserError(
+            f"{path} is damaged: its tokenizer has {lines + 1:,} tokens, and its shape {config.vocab_size:,}: use"
+            " another checkpoint"
+        )
+    return contents | {"model_config": asdict(config)}
 
 
 def parse_config(values, where):
@@ -80,12 +96,11 @@ def parse_config(values, where):
     Raises UserError, which names `where`, for an unknown field, a value of another type, and an impossible shape.
     """
     kinds = {field.name: field.type for field in fields(GPTConfig)}
-    if unknown := sorted(str(name) for name in values.keys() - kinds.keys()):
-        raise UserError(f"{where} is of another version of model.py: GPTConfig has no field {unknown[0]}")
     for name, value in values.items():
-        kind = kinds[name]
-        if type(value) not in ((int, float) if kind is float else (kind,)) or (kind is int and value < 1):
-            raise UserError(f"{where} has an impossible shape: no GPT has {name} {value!r}")
+        if name not in kinds:
+            raise UserError(f"{where} is of another version of model.py: GPTConfig has no field {str(name)[:40]}")
+        if not is_valid(value, kinds[name], *SHAPE_BOUNDS[name]):
+            raise UserError(f"{where} has an impossible shape: no GPT has {name} {shown(value)}")
     config = GPTConfig(**values)
     if config.n_embd % config.n_head:
         raise UserError(

@@ -4,15 +4,16 @@ A folder is read by its config.json, whatever made it, and none of its code runs
 refused with the reason.
 """
 
-import json
 from pathlib import Path
 
-import torch
-
 from slm.errors import UserError, first_line, print_note
+from slm.files import read_json, read_regular
 from slm.models import gpt2
-from slm.models.tensor_file import read_tensors
+from slm.models.tensor_file import check_tensors, read_tensors
 from slm.text import tokenizer
+from slm.values import check_values, shown
+
+LARGEST_TOKENIZER = 2**26  # bytes of a file; GPT-2's has 1.4 million
 
 # the settings of GPT-2's config.json, with transformers' defaults for those that it leaves out
 GPT2_DEFAULTS = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
@@ -26,6 +27,7 @@ COMPUTED = {
     "add_cross_attention": [False],
     "tie_word_embeddings": [True],
 }
+SIZES = ["n_layer", "n_head", "n_embd", "n_positions", "vocab_size"]
 TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
 WEIGHTS = [  # the first of these that a folder holds
     ["model.safetensors", "model-*-of-*.safetensors"],
@@ -47,20 +49,30 @@ def load_hugging_face(folder, name=None):
     encoding, token_ids = read_tokenizer(folder, config, name)
     shape = {key: config[key] for key in ("n_layer", "n_head", "n_embd")}
     shape |= {"block_size": config["n_positions"], "bias": True}
-    return gpt2.as_checkpoint(read_weights(folder, name), shape, encoding, token_ids, name)
+    parameters = read_weights(folder, name)
+    rows = len(parameters.get(gpt2.EMBEDDING, ()))
+    if rows != config["vocab_size"]:
+        raise UserError(
+            f"{name} is damaged: config.json says vocab_size {config['vocab_size']:,}, and it embeds {rows:,} tokens"
+        )
+    return gpt2.as_checkpoint(parameters, shape, encoding, token_ids, name)
 
 
 def read_config(folder, name):
     """The settings in a folder's config.json, GPT-2's defaults filled in."""
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise ValueError("it is not an object")
+        config = read_json(folder / "config.json")
+    except PermissionError as error:
+        raise UserError(f"cannot read config.json of {name} ({error.strerror}): change its permissions") from error
     except (OSError, ValueError) as error:
         raise UserError(
             f"cannot read config.json of {name} ({first_line(error)}): download or export it again"
         ) from error
-    return GPT2_DEFAULTS | {key: values[0] for key, values in COMPUTED.items()} | config
+    check_values(config, {}, f"the settings of {name}")
+    config = GPT2_DEFAULTS | {key: values[0] for key, values in COMPUTED.items()} | config
+    if config["model_type"] == "gpt2":
+        check_values(config, dict.fromkeys(SIZES, (int, 1, None, 2**20)), f"the settings of {name}")
+    return config
 
 
 def check_config(config, name):
@@ -68,18 +80,22 @@ def check_config(config, name):
     if config["model_type"] == "gpt_neo":
         raise UserError(
             f"{name} is a GPT-Neo, and model.py computes GPT-2: a GPT-Neo's local layers attend to the last"
-            f" {config.get('window_size', 256)} tokens only, and its attention scores are not divided by the square"
-            " root of the head size"
+            f" {plain(config.get('window_size', 256))} tokens only, and its attention scores are not divided by the"
+            " square root of the head size"
         )
     if config["model_type"] != "gpt2":
-        raise UserError(f"{name} is a {config['model_type']}, and model.py computes GPT-2 only")
+        raise UserError(f"{name} is a {plain(config['model_type'])}, and model.py computes GPT-2 only")
     if config["quantization_config"]:
         raise UserError(f"{name} has quantized weights, which are not read: use the model that it was made from")
     for key, computed in COMPUTED.items():
         if config[key] not in computed:
-            raise UserError(f"{name} is a GPT-2 with {key} {config[key]}, which model.py does not compute")
+            raise UserError(f"{name} is a GPT-2 with {key} {plain(config[key])}, which model.py does not compute")
     if config["n_inner"] not in (None, 4 * config["n_embd"]):
-        raise UserError(f"{name} is a GPT-2 with n_inner {config['n_inner']}, and model.py has 4 * n_embd there")
+        raise UserError(f"{name} is a GPT-2 with n_inner {shown(config['n_inner'])}, and model.py has 4 * n_embd there")
+
+
+def plain(value):
+    return shown(value).strip("'")
 
 
 def read_weights(folder, name):
@@ -89,25 +105,31 @@ def read_weights(folder, name):
         raise UserError(f"{name} holds no weights (model.safetensors or pytorch_model.bin)")
     for file in files:
         loaded = read_tensors(file) if file.suffix == ".bin" else read_safetensors(file)
-        if not isinstance(loaded, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in loaded.values()):
+        if not isinstance(loaded, dict):
             raise UserError(f"{file} holds more than tensors: save the state_dict of the model")
-        tensors |= loaded
+        tensors |= {str(key): tensor for key, tensor in loaded.items()}
     parameters = {}
     for key, tensor in tensors.items():
         key = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"
         if not key.endswith((".attn.bias", ".attn.masked_bias")):  # the causal mask, which older versions keep
-            parameters[key] = tensor.float()
+            parameters[key] = tensor
+    check_tensors(parameters, name, (gpt2.HEAD,))
+    parameters = {key: tensor.float() for key, tensor in parameters.items()}
     return gpt2.transpose_matrices(parameters)
 
 
 def read_safetensors(path):
     """The tensors of a safetensors file. Raises UserError."""
+    if not path.is_file():  # a FIFO would wait for ever
+        raise UserError(f"{path} is no regular file: download or export it again")
     try:
         from safetensors.torch import load_file
 
         return load_file(path)
     except ImportError as error:
         raise UserError("Hugging Face models need the package safetensors: pip install safetensors") from error
+    except PermissionError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): change its permissions") from error
     except Exception as error:  # safetensors has its own
         raise UserError(f"{path} is damaged ({first_line(error)}): download or export it again") from error
 
@@ -120,7 +142,7 @@ def read_tokenizer(folder, config, name):
     """
     try:
         if (folder / "tokenizer.json").exists():
-            whole = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+            whole = read_json(folder / "tokenizer.json", LARGEST_TOKENIZER)
             bpe, cut = whole["model"], whole["pre_tokenizer"] or {}
             vocabulary, merges = bpe["vocab"], bpe["merges"]
             special = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
@@ -132,8 +154,8 @@ def read_tokenizer(folder, config, name):
                 and not any(bpe.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
             )
         elif (folder / "vocab.json").exists():
-            vocabulary = json.loads((folder / "vocab.json").read_text(encoding="utf-8"))
-            lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
+            vocabulary = read_json(folder / "vocab.json", LARGEST_TOKENIZER)
+            lines = read_regular(folder / "merges.txt", LARGEST_TOKENIZER).decode().split("\n")
             merges = [line for line in lines if line and not line.startswith("#version")]
             special, as_in_gpt2 = {}, True
         else:
@@ -144,8 +166,10 @@ def read_tokenizer(folder, config, name):
         special = vocabulary | special
         token_ids = [special[token] for token in tokens]
         token_ids.append(special.get(tokenizer.ENDOFTEXT, config["eos_token_id"]))
+    except PermissionError as error:
+        raise UserError(f"cannot read {error.filename} ({error.strerror}): change its permissions") from error
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"the tokenizer of {name} is damaged, or not of GPT-2's kind ({error!r})") from error
+        raise UserError(f"the tokenizer of {name} is damaged, or not of GPT-2's kind ({shown(error)})") from error
     encoding = tokenizer.from_vocabulary({token: i for i, token in enumerate(tokens)})
     if not as_in_gpt2 or merges != tokenizer.to_vocabulary(encoding)[1]:
         raise UserError(

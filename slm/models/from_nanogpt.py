@@ -2,10 +2,9 @@
 
 import re
 
-import torch
-
 from slm.errors import UserError
 from slm.models import gpt2
+from slm.values import is_valid, shown
 
 KEYS = {"model", "model_args"}
 
@@ -20,16 +19,18 @@ def from_nanogpt(contents, path):
     if not isinstance(arguments, dict) or not isinstance(tensors, dict):
         raise UserError(f"{path} is no whole checkpoint of nanoGPT: its model or model_args is not a dict")
     names = ["n_layer", "n_head", "n_embd", "block_size", "vocab_size"]
-    if lacking := [name for name in names if not isinstance(arguments.get(name), int)]:
+    if lacking := [name for name in names if type(arguments.get(name)) is not int]:
         raise UserError(f"{path} is no whole checkpoint of nanoGPT: its model_args lack {', '.join(lacking)}")
+    if type(arguments.get("bias", True)) is not bool:
+        raise UserError(f"{path} is no whole checkpoint of nanoGPT: its bias is {shown(arguments['bias'])}")
     # torch.compile and DistributedDataParallel put prefixes in front; older versions keep the causal mask as attn.bias
     parameters = {
-        re.sub(r"^((_orig_mod|module)\.)+", "", name): tensor
+        re.sub(r"^((_orig_mod|module)\.)+", "", str(name)): tensor
         for name, tensor in tensors.items()
-        if isinstance(tensor, torch.Tensor) and not name.endswith(".attn.bias")
+        if not str(name).endswith(".attn.bias")
     }
     has_bias = any(name.endswith(".bias") for name in parameters)
-    shape = {name: arguments[name] for name in names[:4]} | {"bias": bool(arguments.get("bias", has_bias))}
-    step = contents.get("iter_num")
+    shape = {name: arguments[name] for name in names[:4]} | {"bias": arguments.get("bias", has_bias)}
     saved = gpt2.as_checkpoint(parameters, shape, *gpt2.gpt2_tokenizer(arguments["vocab_size"], path), path)
-    return saved | {"step": step if isinstance(step, int) else 0}
+    step = contents.get("iter_num")
+    return saved | {"step": step if is_valid(step, int, 0) else 0}

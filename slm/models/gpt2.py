@@ -11,7 +11,9 @@ import torch.nn.functional as F
 
 from slm.errors import UserError
 from slm.models.checkpoint import parse_config
+from slm.models.tensor_file import check_tensors
 from slm.text import tokenizer
+from slm.values import is_valid, shown
 
 EMBEDDING, HEAD, POSITIONS = "transformer.wte.weight", "lm_head.weight", "transformer.wpe.weight"
 MATRICES = {"attn.c_attn": (3, 1), "attn.c_proj": (1, 1), "mlp.c_fc": (4, 1), "mlp.c_proj": (1, 4)}  # in n_embd
@@ -105,13 +107,14 @@ def as_checkpoint(parameters, shape, encoding, token_ids, where):
     bias. token_ids: for each id of `encoding`, the row of the embedding that it has in the other program; other rows,
     such as padding, stay behind. Raises UserError, which names `where`.
     """
+    check_tensors(parameters, where, (HEAD,))
     for name in (EMBEDDING, POSITIONS):
         if name not in parameters or parameters[name].dim() != 2:
             raise UserError(f"{where} is no whole GPT-2: it lacks {name}")
     embedding = parameters[EMBEDDING]
-    if not torch.equal(parameters.get(HEAD, embedding), embedding):
+    if not torch.equal(parameters.get(HEAD, embedding).float(), embedding.float()):
         raise UserError(f"{where} has a head that is not tied to its embedding, and model.py ties them")
-    if max(token_ids) >= embedding.size(0):
+    if not all(is_valid(token, int, 0, below=embedding.size(0)) for token in token_ids):
         raise UserError(f"{where} does not fit its tokenizer: it embeds {embedding.size(0):,} tokens only")
     config = parse_config(shape | {"vocab_size": encoding.n_vocab, "dropout": 0.0}, where)
     padded = torch.zeros(config.padded_vocab_size, embedding.size(1))
@@ -130,6 +133,6 @@ def gpt2_tokenizer(vocab_size, where):
     if vocab_size not in (tokenizer.GPT2_VOCAB_SIZE, 50304):  # nanoGPT pads it to a multiple of 64
         raise UserError(
             f"{where} comes without a tokenizer, and only GPT-2's (50,257 tokens, or 50,304 with padding) is known"
-            f" without one: this model has {vocab_size}"
+            f" without one: this model has {shown(vocab_size)}"
         )
     return tokenizer.gpt2(), range(tokenizer.GPT2_VOCAB_SIZE)

@@ -19,6 +19,7 @@ from slm.errors import UserError
 from slm.files import ROOT
 from slm.models import checkpoint, from_hub, from_huggingface, from_nanogpt
 from slm.models.gpt2 import POSITIONS
+from slm.models.tensor_file import check_tensors
 from slm.text import tokenizer
 
 CHECKPOINTS = ["best.pt", "ckpt.pt", "last.pt"]  # of a run, the one to use first; ckpt.pt is nanoGPT's
@@ -82,20 +83,19 @@ def build_model(contents, **changes):
     A smaller block_size cuts off the positions past it. Raises UserError where parameters do not fit the shape or are
     not finite.
     """
-    model = GPT(checkpoint.parse_config(contents["model_config"] | changes, "the checkpoint"))
+    config = checkpoint.parse_config(contents["model_config"] | changes, "the checkpoint")
     parameters = dict(contents["model"])
+    check_tensors(parameters, "the checkpoint", checkpoint.TIED)
     if POSITIONS in parameters:
-        parameters[POSITIONS] = parameters[POSITIONS][: model.config.block_size]
-    wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+        parameters[POSITIONS] = parameters[POSITIONS][: config.block_size]
+    with torch.device("meta"):  # compared before a byte is allocated
+        wanted = {name: list(tensor.shape) for name, tensor in GPT(config).state_dict().items()}
     given = {name: list(tensor.shape) for name, tensor in parameters.items()}
     for name in sorted(wanted.keys() | given.keys()):
         if wanted.get(name) != given.get(name):
-            reason = f"{name} is {given.get(name, 'missing')} and not {wanted.get(name, 'known')}"
+            reason = f"{name[:80]} is {given.get(name, 'missing')} and not {wanted.get(name, 'known')}"
             raise UserError(f"the checkpoint's parameters do not fit its shape: {reason}")
-    if broken := [name for name, tensor in parameters.items() if not tensor.isfinite().all()]:
-        raise UserError(
-            f"the checkpoint's parameters are not finite ({broken[0]}): take one from before its run failed"
-        )
+    model = GPT(config)
     model.load_state_dict(parameters)
     return model
 

@@ -1,5 +1,7 @@
-"""Files of torch.save, read as data: tensors and plain values. A file that holds code is refused, and no code runs."""
+"""Files of tensors and plain values, read as data. A file that holds code is refused, and no code runs."""
 
+import errno
+import os
 import re
 import warnings
 import zipfile
@@ -7,6 +9,9 @@ import zipfile
 import torch
 
 from slm.errors import UserError
+from slm.values import shown
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def read_tensors(path):
@@ -14,12 +19,19 @@ def read_tensors(path):
 
     The zip's checksums are tested, which torch.load does not do.
     """
+    start, compressed = b"?", False
     try:
+        if not os.path.isfile(path):  # a FIFO would wait for ever
+            raise FileNotFoundError(errno.ENOENT, "it is no regular file")
         with open(path, "rb") as file:
             start = file.read(4)
         if start == b"PK\3\4":  # a zip; torch before 1.6 wrote another format, without checksums
             with zipfile.ZipFile(path) as archive:
-                names, damaged = archive.namelist(), archive.testzip()
+                members, names = archive.infolist(), archive.namelist()
+                # torch.save does not compress; a small file could unfold to more than the memory
+                compressed = any(member.compress_type for member in members)
+                compressed |= sum(member.file_size for member in members) > os.path.getsize(path)
+                damaged = not compressed and archive.testzip()
         else:
             names, damaged = [], not start
     except Exception as error:  # zipfile raises another exception for each kind of damage
@@ -30,6 +42,8 @@ def read_tensors(path):
         raise UserError(f"{path} is {'damaged or cut short' if start else 'empty'}: copy it again, or use another file")
     if any(re.search(r"(^|/)code/", name) for name in names):
         raise UserError(f"{path} holds code (TorchScript), so it is not read: save tensors and plain values only")
+    if compressed:
+        raise UserError(f"{path} is compressed, which torch.save does not do: unpack it and save its contents again")
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols, in a file that is refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -40,3 +54,28 @@ def read_tensors(path):
                 " values only"
             ) from error
         raise UserError(f"{path} is not a file of torch.save, or damaged: use another file") from error
+
+
+def check_tensors(tensors, where, tied=()):
+    """Raise UserError, which names `where`, unless `tensors` is {name: dense tensor on the CPU} of finite floats.
+
+    tied: names of tensors that may share another one's memory. All others have memory of their own, so that what they
+    need is no more than what was read.
+    """
+
+    def refuse(name, reason):
+        raise UserError(f"{where}: {shown(name)} {reason}: use a model in float32, float16 or bfloat16")
+
+    memory, needed = {}, 0
+    for name, tensor in tensors.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise UserError(f"{where} holds more than tensors ({shown(name)}): save the state_dict of a model")
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in DTYPES:
+            refuse(name, f"is a tensor of the kind {tensor.layout}, {tensor.device.type}, {tensor.dtype}")
+        storage = tensor.untyped_storage()
+        memory[storage.data_ptr()] = storage.nbytes()
+        needed += 0 if name in tied else tensor.nbytes
+    if needed > sum(memory.values()):
+        raise UserError(f"{where}: its parameters share their memory: save the state_dict of a model")
+    if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
+        raise UserError(f"{where}: the parameters are not finite ({broken[0]}): take one from before its run failed")

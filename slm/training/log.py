@@ -5,7 +5,10 @@ import csv
 import math
 import warnings
 
-from slm.files import atomic_write, free_name
+from slm.errors import UserError
+from slm.files import atomic_write, free_name, read_regular
+
+LARGEST_LOG = 2**28  # bytes; three million lines
 
 LOG_FIELDS = ["step", "tokens", "seconds", "train_loss", "val_loss", "val_bpb", "lr", "grad_norm"]
 
@@ -25,6 +28,8 @@ class Log:
             path.rename(kept)
             print_line(f"kept     {path} as {kept}: {unreadable} of its lines are not this program's")
         self.rows = [row for row in rows if int(row["step"]) <= last_step]
+        if last_step and int(self.rows[-1]["step"] if self.rows else 0) < last_step:
+            print_line(f"missing  lines of {path}: the run has logged up to step {last_step:,}")
         self.fields = list(dict.fromkeys([*LOG_FIELDS, *(name for row in self.rows[:1] for name in row)]))
         self.unwritten = 0  # how many of the last rows are not in the file yet
         self.rewrite = True  # whether the next write is of the whole file
@@ -67,7 +72,12 @@ def parse_log(path):
     """
     if not path.is_file():
         return [], 0
-    contents = path.read_bytes()
+    try:
+        contents = read_regular(path, LARGEST_LOG)
+    except OSError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): change its permissions") from error
+    except ValueError:
+        return [], 1
     utf16 = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     lines = contents.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").splitlines()
     header = lines[0] if lines else ""

@@ -32,7 +32,7 @@ class Recorder:
     def __init__(self, config, set_by, setup, state, loaded):
         self.config, self.set_by, self.setup, self.state = config, set_by, setup, state
         self.resuming = config.init_from == "resume"
-        self.init_from = loaded["config"]["init_from"] if self.resuming else config.init_from
+        self.init_from = loaded["config"].get("init_from", "scratch") if self.resuming else config.init_from
         self.progress = Progress(config, setup.group.is_main)
         self.print = self.progress.print
         self.folder = RunFolder(config.out_dir, self.print) if setup.group.is_main else None

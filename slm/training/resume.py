@@ -5,6 +5,7 @@ resume     out_dir/last.pt with everything in it: the run continues as if it had
 other      a model to fine-tune: a checkpoint, a run, a Hugging Face folder, a name on the hub
 """
 
+import contextlib
 import math
 from dataclasses import fields
 from pathlib import Path
@@ -17,13 +18,22 @@ from slm.errors import UserError, did_you_mean
 from slm.models import checkpoint, load
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
-from slm.training.run_folder import read_description
+from slm.training.optimizers import load_state
+from slm.training.run_folder import RunFolder, read_description
 from slm.training.train_state import TrainState
+from slm.values import check_values
 
 # options that a checkpoint decides: every field of the model that is an option and that its weights depend on
 SHAPE = [
     field.name for field in fields(GPTConfig) if field.name in OPTIONS and field.name not in ("dropout", "init_std")
 ]
+SCALER = {  # torch.amp.GradScaler's numbers
+    "scale": (float, None, 0, math.inf),
+    "growth_factor": (float, None, 1, math.inf),
+    "backoff_factor": (float, None, 0, 1),
+    "growth_interval": (int, 1),
+    "_growth_tracker": (int, 0),
+}
 THIS_COMMAND_ONLY = {
     "warm_restart",
     "init_from",
@@ -76,6 +86,9 @@ def load_initial_checkpoint(config):
         raise UserError(f"no init_from {config.init_from}{hint}")
     if config.init_from == "resume":
         path = Path(config.out_dir) / "last.pt"
+        if not path.exists() and path.parent.is_dir():  # an earlier command may have been killed while it moved it
+            with contextlib.suppress(UserError), contextlib.closing(RunFolder(path.parent)):
+                pass
         if not path.exists() and (best := path.with_name("best.pt")).exists():
             raise UserError(f"no run can resume from {best} alone, without a last.pt: --init_from={best} fine-tunes it")
         loaded = checkpoint.load_checkpoint(path)
@@ -84,20 +97,31 @@ def load_initial_checkpoint(config):
     if config.init_from == "resume":
         if "optimizer" not in loaded:
             raise UserError(f"{path} has no optimizer, so no run can resume from it: --init_from={path} fine-tunes it")
-        loaded["progress"] = read_progress(loaded)
+        loaded["progress"] = read_progress(loaded, path)
     return loaded, path
 
 
-def read_progress(loaded):
-    """The fields of TrainState in a loaded last.pt. Format 1 counted steps, of which each had the same batch."""
-    progress = dict(loaded["progress"])
+def read_progress(loaded, path):
+    """The TrainState of a loaded last.pt, and a check of its scaler. Raises UserError.
+
+    Format 1 counted steps, of which each had the same batch.
+    """
+    check_values(loaded, {"scaler": (dict,), "progress": (dict,)}, f"the contents of {path}")
+    check_values(loaded["scaler"], SCALER, f"the scaler's numbers in {path}")
+    progress, where = loaded["progress"], f"the run's numbers in {path}"
     if "losses" in progress:
-        config = loaded["config"]
+        config, was = loaded["config"], dict.fromkeys(("losses", "loss_sum", "skipped", "skipped_in_a_row"), (float,))
+        check_values(progress, was | {"step": (int, 0)}, where)
+        check_values(config, dict.fromkeys(("batch_size", "gradient_accumulation_steps"), (int, 1)), where)
+        progress = TrainState().to_dict() | progress
         progress["sequences"] = progress["step"] * config["batch_size"] * config["gradient_accumulation_steps"]
         progress["counted"], progress["sums"] = progress.pop("losses"), {"train_loss": progress.pop("loss_sum")}
         progress["failed"], progress["failed_in_a_row"] = progress.pop("skipped"), progress.pop("skipped_in_a_row")
         progress["dtype"] = "float16" if loaded["scaler"]["scale"] > 1 else ""
-    return progress
+    state = TrainState.parse(progress, where)
+    if state.step != loaded["step"]:
+        raise UserError(f"{where} are damaged (step {state.step:,} and step {loaded['step']:,}): use another file")
+    return state
 
 
 def initial_model(config, corpus, loaded):
@@ -127,7 +151,10 @@ def initial_model(config, corpus, loaded):
 
 def initial_state(config, loaded):
     """The TrainState of a run that begins, or of the run that it resumes."""
-    return TrainState(**loaded["progress"]) if config.init_from == "resume" else TrainState()
+    if config.init_from != "resume":
+        return TrainState()
+    loaded["dtype"] = loaded["progress"].dtype  # this process may choose another one
+    return loaded["progress"]
 
 
 def restore(loaded, config, state, stepper, corpus, get_lr):
@@ -135,9 +162,9 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
 
     Another validation set gives another loss: `state.best` then starts over. Raises UserError.
     """
-    groups = stepper.optimizer.state_dict()["param_groups"]  # today's options, the earlier state
-    stepper.optimizer.load_state_dict({"state": loaded["optimizer"], "param_groups": groups})
-    if loaded["progress"]["dtype"] == state.dtype:  # each type has a scale of its own
+    where = f"the optimizer's state in {config.out_dir}/last.pt"
+    load_state(stepper.optimizer, loaded["optimizer"], state.step, where)
+    if loaded["dtype"] == state.dtype:  # each type has a scale of its own
         stepper.scaler.load_state_dict(loaded["scaler"])
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
     if state.step >= config.max_iters:

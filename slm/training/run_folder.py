@@ -4,6 +4,8 @@ Checkpoints and the plot are written by a thread, from copies, in order; `wait` 
 be written ends the run; a log or a plot that cannot is reported once and tried again.
 """
 
+import contextlib
+import glob
 import json
 import os
 import shlex
@@ -15,11 +17,13 @@ from pathlib import Path
 
 from slm.config import OPTIONS
 from slm.errors import UserError, first_line
-from slm.files import ROOT, atomic_write, free_name, lock_folder, make_folder
+from slm.files import ROOT, atomic_write, free_name, lock_folder, make_folder, read_json
 from slm.models import checkpoint
 from slm.training.log import Log, draw_losses
+from slm.values import check_values
 
-RUN_FILES = ["best.pt", "last.pt", "log.csv", "loss.png", "config.json", "tensorboard"]
+RUN_FILES = ["best.pt", "log.csv", "loss.png", "config.json", "tensorboard", "last.pt"]
+MOVING = ".moving"  # the end of the name of a folder that an earlier run is being moved to
 
 
 class RunFolder:
@@ -29,6 +33,7 @@ class RunFolder:
         self.path, self.print_line = Path(path), print_line
         make_folder(self.path, "give another --out_dir")
         self.lock = lock_folder(self.path, f"another run writes into {self.path}: give another --out_dir, or stop it")
+        move_back(self.path)
         self.writer = futures.ThreadPoolExecutor(1, "run folder")
         self.pending = []
         self.log = None
@@ -42,7 +47,11 @@ class RunFolder:
         resumes = []
         if resumed:
             now = {name: description[name] for name in ("started", "command", "git_commit")}
-            resumes = [*read_description(self.path).get("resumes", []), {"step": resumed.step, **now}]
+            earlier = read_description(self.path)
+            if not earlier and os.path.lexists(path := self.path / "config.json"):
+                path.rename(kept := free_name(path))
+                self.print_line(f"kept     {path} as {kept}: it is damaged, its resumes are only there")
+            resumes = [*earlier.get("resumes", []), {"step": resumed.step, **now}]
         else:
             self.move_earlier_run()
         with atomic_write(self.path / "config.json") as file:
@@ -56,15 +65,17 @@ class RunFolder:
         beside = self.path.name not in ("", "..") and same_writable_disk(self.path.absolute().parent, self.path)
         for first in [self.path, self.path / "run"] if beside else [self.path / "run"]:
             target, moved = free_name(first), []
-            make_folder(target, f"{self.path} holds a run that has no place to move to: give another --out_dir")
+            moving = target.with_name(target.name + MOVING)
+            make_folder(moving, f"{self.path} holds a run that has no place to move to: give another --out_dir")
             try:
                 for name in RUN_FILES:
                     if (self.path / name).exists():
-                        (self.path / name).rename(target / name)
+                        (self.path / name).rename(moving / name)
                         moved.append(name)
+                os.rename(moving, target)
             except OSError as error:
+                move_back(self.path)
                 if first is self.path and not moved:  # the folder is a mount point that looks like none
-                    target.rmdir()
                     continue
                 reason = error.strerror or error
                 raise UserError(f"cannot move the run in {self.path} to {target}: {reason}") from error
@@ -73,11 +84,28 @@ class RunFolder:
 
     def save(self, name, contents):
         """Write the checkpoint `name` in the background. Nothing may change `contents` afterwards."""
-        self.submit(checkpoint.save_checkpoint, self.path / name, contents)
+        self.submit(self.save_here, self.path / name, contents)
+
+    def save_here(self, path, contents):
+        self.check_place()
+        checkpoint.save_checkpoint(path, contents)
+
+    def check_place(self):
+        """Raise UserError where the folder's name is now that of another folder, or of none."""
+        try:
+            if not self.lock or os.path.samestat(os.fstat(self.lock.fileno()), os.stat(self.path / ".lock")):
+                return
+        except OSError:
+            pass
+        raise UserError(
+            f"{self.path} was moved or removed while the run wrote into it, so the run ends: resume it from the last.pt"
+            " in the folder that was moved"
+        )
 
     def add_line(self, line):
         """Add a line, {field: number}, to log.csv."""
         self.raise_failure()
+        self.check_place()
         self.log.add(line)
         self.try_to(self.log.flush)
 
@@ -129,11 +157,30 @@ def same_writable_disk(parent, folder):
     return os.access(parent, os.W_OK) and os.stat(parent).st_dev == os.stat(folder).st_dev
 
 
+def move_back(folder):
+    """Undo the move of an earlier run that was cut off, in a folder that this process has locked."""
+    for parent, name in ((folder.absolute().parent, folder.name), (folder, "run")):
+        for moving in parent.glob(f"{glob.escape(name)}.*{MOVING}"):
+            with contextlib.suppress(OSError):
+                for name in RUN_FILES:
+                    if (moving / name).exists() and not (folder / name).exists():
+                        (moving / name).rename(folder / name)
+                moving.rmdir()
+
+
 def read_description(folder):
-    """The config.json of a run's folder, {} where there is none that can be read."""
+    """The config.json of a run's folder, {} where there is none or a damaged one. Raises UserError."""
     try:
-        return dict(json.loads((Path(folder) / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError, TypeError):
+        description = read_json(Path(folder) / "config.json")
+        check_values(description, {}, "")
+        ids = {name: (str,) for name in ("torchrun_id", "wandb_id") if description.get(name) is not None}
+        check_values({"resumes": []} | description, {"resumes": (list,)} | ids, "")
+        for resume in description.get("resumes", []):
+            check_values(resume, {}, "")
+        return description
+    except PermissionError as error:
+        raise UserError(f"cannot read {folder}/config.json ({error.strerror}): change its permissions") from error
+    except (OSError, ValueError, UserError):
         return {}
 
 

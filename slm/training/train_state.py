@@ -1,11 +1,12 @@
 """How far a run is, and what its steps measured: with parameters and optimizer all that an exact resume needs."""
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 
 import torch
 
 from slm.errors import UserError
+from slm.values import check_values
 
 MOST_FAILED_STEPS = 10  # in a row; so many end the run
 
@@ -34,6 +35,23 @@ class TrainState:
 
     def to_dict(self):
         return asdict(self)
+
+    @classmethod
+    def parse(cls, values, where):
+        """The TrainState with these values, which a file holds. Raises UserError, which begins with `where`."""
+        most = {int: (0, None, 2**48), float: (0, None, 2**48), str: (), dict: ()}
+        table = {field.name: (field.type, *most[field.type]) for field in fields(cls)}
+        check_values(values, table | {"best": (float, 0), "grad_norm": (float,)}, where)
+        for name in values.keys() - table.keys():
+            raise UserError(f"{where} are of another version ({str(name)[:40]} is unknown): use that version")
+        state = cls(**values)
+        late = [name for name in ("logged", "best_step", "schedule_start", "failed") if values[name] > state.step]
+        if late or state.sequences < state.step:
+            raise UserError(f"{where} are damaged ({[*late, 'step'][0]} contradicts the others): use another file")
+        check_values(state.sums, dict.fromkeys(state.sums, (float, None, -math.inf, math.inf)), where)
+        if not all(isinstance(name, str) for name in state.sums):
+            raise UserError(f"{where} are damaged (sums of no name): use another file")
+        return state
 
 
 class StepMetrics:
