@@ -87,14 +87,15 @@ def build_model(contents, **changes):
     config = checkpoint.parse_config(contents["model_config"] | changes, "the checkpoint")
     parameters = dict(contents["model"])
     check_tensors(parameters, "the checkpoint", checkpoint.TIED)
+    if POSITIONS in parameters and parameters[POSITIONS].shape[:1] == (own.block_size,):
+        parameters[POSITIONS] = parameters[POSITIONS][: config.block_size]
     with torch.device("meta"):  # compared before a byte is allocated
-        wanted = {name: list(tensor.shape) for name, tensor in GPT(own).state_dict().items()}
+        wanted = {name: list(tensor.shape) for name, tensor in GPT(config).state_dict().items()}
     given = {name: list(tensor.shape) for name, tensor in parameters.items()}
     for name in sorted(wanted.keys() | given.keys()):
         if wanted.get(name) != given.get(name):
             reason = f"{name[:80]} is {given.get(name, 'missing')} and not {wanted.get(name, 'known')}"
             raise UserError(f"the checkpoint's parameters do not fit its shape: {reason}")
-    parameters[POSITIONS] = parameters[POSITIONS][: config.block_size]
     model = GPT(config)
     model.load_state_dict(parameters)
     return model
