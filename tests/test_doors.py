@@ -467,3 +467,23 @@ def test_compressed_checkpoints(tmp_path):
             new.writestr(name, old.read(name))
     with pytest.raises(UserError, match="compressed"):
         load.read_model(tmp_path / "x.pt")
+
+
+UNREADABLE = ["best.pt", "a folder's config.json", "tokenizer.json", "a run's config.json", "log.csv"]
+
+
+@pytest.mark.parametrize("door", UNREADABLE)
+def test_a_file_without_permission_is_named(whole, monkeypatch, door):
+    """It is not damaged. The tests may run as root, who can read everything."""
+    name, read = DOORS[door]
+    real = open
+
+    def no_permission(path, *arguments, **options):
+        if str(path) == str(whole / name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", no_permission)
+    with pytest.raises(UserError, match=f"cannot read .*{re.escape(os.strerror(errno.EACCES))}") as raised:
+        read(whole / name)
+    assert "damaged" not in str(raised.value)
