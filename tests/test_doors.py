@@ -287,9 +287,7 @@ EXCHANGED = "^(model|optimizer|config) .*exchanged with"
 KNOWN = {
     # shown only, or another valid number or text; tensors of one shape
     "best.pt": [r"^(val_loss|val_bpb|step|tokens|config|model_config (dropout|init_std|n_head))\b", EXCHANGED],
-    "last.pt": [
-        r"^(config|progress|scaler|model_config dropout|model_config init_std)\b"
-    ],  # another valid number or text
+    "last.pt": [r"^(config|progress|scaler|model_config (dropout|init_std|n_head))\b", EXCHANGED],
     "nanoGPT's ckpt.pt": ["^iter_num ", "n_head", EXCHANGED],  # shown only; other programs keep other things there
     "model.safetensors": ["^(overwritten|a bit)$"],  # the format has no checksum of the weights
     "tokenizer.json": [OTHER_BYTES, "^added_tokens .* content"],  # the name of a special token
