@@ -283,20 +283,20 @@ def outcome(read, path, expected):
 # what nothing can tell: another valid value in the place of one, where no checksum is beside it. Each is a pattern of
 # the description of the attack
 OTHER_BYTES = "^(cut|overwritten|taken out|twice|a bit)$"
+EXCHANGED = "^(model|optimizer|config) .*exchanged with"
 KNOWN = {
-    "best.pt": ["^(val_loss|val_bpb) "],  # shown only; and a checkpoint may have none
-    "last.pt": [
-        r"^(config|progress|scaler|model_config dropout|model_config init_std)\b"
-    ],  # another valid number or text
-    "nanoGPT's ckpt.pt": ["^iter_num "],  # shown only; other programs keep other things there
+    # shown only, or another valid number or text; tensors of one shape
+    "best.pt": [r"^(val_loss|val_bpb|step|tokens|config|model_config (dropout|init_std|n_head))\b", EXCHANGED],
+    "last.pt": [r"^(config|progress|scaler|model_config (dropout|init_std|n_head))\b", EXCHANGED],
+    "nanoGPT's ckpt.pt": ["^iter_num ", "n_head", EXCHANGED],  # shown only; other programs keep other things there
     "model.safetensors": ["^(overwritten|a bit)$"],  # the format has no checksum of the weights
-    "tokenizer.json": [OTHER_BYTES],  # the name of a special token
+    "tokenizer.json": [OTHER_BYTES, "^added_tokens .* content"],  # the name of a special token
     "log.csv": [OTHER_BYTES],  # another digit, or a line less
-    "a configuration file": [OTHER_BYTES],  # a comment, another digit, a line less
+    "a configuration file": ["^(empty|without its start)$", OTHER_BYTES],  # a comment, another digit, a line less
     "train.bin": [OTHER_BYTES],  # another valid token, in a corpus without checksums
     "meta.json": [OTHER_BYTES, r"^(splits \w+ (stories|text_bytes)|text_bytes)\b"],
     "a run's config.json": [OTHER_BYTES, "^(torchrun_id|wandb_id|resumes) ", "exchanged with (torchrun_id|wandb_id)"],
-    "a folder's config.json": [OTHER_BYTES],
+    "a folder's config.json": [OTHER_BYTES, "n_head"],
 }
 
 
@@ -465,3 +465,23 @@ def test_compressed_checkpoints(tmp_path):
             new.writestr(name, old.read(name))
     with pytest.raises(UserError, match="compressed"):
         load.read_model(tmp_path / "x.pt")
+
+
+UNREADABLE = ["best.pt", "a folder's config.json", "tokenizer.json", "a run's config.json", "log.csv"]
+
+
+@pytest.mark.parametrize("door", UNREADABLE)
+def test_a_file_without_permission_is_named(whole, monkeypatch, door):
+    """It is not damaged. The tests may run as root, who can read everything."""
+    name, read = DOORS[door]
+    real = open
+
+    def no_permission(path, *arguments, **options):
+        if str(path) == str(whole / name):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr("builtins.open", no_permission)
+    with pytest.raises(UserError, match=f"cannot read .*{re.escape(os.strerror(errno.EACCES))}") as raised:
+        read(whole / name)
+    assert "damaged" not in str(raised.value)

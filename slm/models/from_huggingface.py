@@ -164,8 +164,12 @@ def read_tokenizer(folder, config, name):
         tokens = sorted((token for token in vocabulary if len(token) == 1), key=vocabulary.get)
         tokens += list(dict.fromkeys(left + right for left, right in merges))
         special = vocabulary | special
+        if not all(type(token) is int for token in special.values()):
+            raise ValueError("an id is no number")
         token_ids = [special[token] for token in tokens]
         token_ids.append(special.get(tokenizer.ENDOFTEXT, config["eos_token_id"]))
+        if len(set(token_ids)) < len(token_ids):
+            raise ValueError("two tokens have one id")
     except PermissionError as error:
         raise UserError(f"cannot read {error.filename} ({error.strerror}): change its permissions") from error
     except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:

@@ -83,10 +83,11 @@ def build_model(contents, **changes):
     A smaller block_size cuts off the positions past it. Raises UserError where parameters do not fit the shape or are
     not finite.
     """
+    own = checkpoint.parse_config(contents["model_config"], "the checkpoint")
     config = checkpoint.parse_config(contents["model_config"] | changes, "the checkpoint")
     parameters = dict(contents["model"])
     check_tensors(parameters, "the checkpoint", checkpoint.TIED)
-    if POSITIONS in parameters:
+    if POSITIONS in parameters and parameters[POSITIONS].shape[:1] == (own.block_size,):
         parameters[POSITIONS] = parameters[POSITIONS][: config.block_size]
     with torch.device("meta"):  # compared before a byte is allocated
         wanted = {name: list(tensor.shape) for name, tensor in GPT(config).state_dict().items()}
