@@ -244,7 +244,8 @@ def bench_eval(bench):
 
 
 def bench_sample(bench):
-    contents = {"model_config": vars(bench.setup.model.config), "model": bench.setup.model.state_dict()}
+    parameters = {name: tensor.cpu() for name, tensor in bench.setup.model.state_dict().items()}
+    contents = {"model_config": vars(bench.setup.model.config), "model": parameters}
     model = load.build_model(contents).to(bench.device, bench.dtype).eval()
     encoding = tokenizer.from_text(bench.corpus.tokenizer_text)
     prompt = prompt_tokens(encoding, "Once upon a time")

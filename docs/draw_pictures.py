@@ -120,7 +120,7 @@ VALUES = {
     "floor": "min_lr, as a part of the rate",
     "weight_decay": "weight decay",
     "dropout": "dropout",
-    "tokens_per_step": "tokens a step",
+    "tokens_per_step": "tokens per step",
     "block_size": "context",
     "beta2": "beta2",
     "init_std": "init_std",

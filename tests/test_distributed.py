@@ -197,7 +197,7 @@ def test_two_processes_continue_what_one_began(here):
 def test_a_batch_that_does_not_divide(here):
     config, set_by = small_config()
     group = SimpleNamespace(world_size=3, local_rank=0, together=lambda function: function())
-    with pytest.raises(UserError, match="8 sequences a step do not divide among 3 processes"):
+    with pytest.raises(UserError, match="8 sequences per step do not divide among 3 processes"):
         set_up(config, set_by, None, group)
 
 
@@ -258,7 +258,7 @@ def test_processes_that_do_not_divide_a_batch(here):
         _, err = torchrun(here, *script[1:], *SMALL_RUN, processes=5, script=ROOT / script[0], status=1)
         sentences = [line for line in err.splitlines() if line.startswith(f"{script[0]}: ")]
         assert set(sentences) == {
-            f"{script[0]}: 8 sequences a step do not divide among 5 processes: give another batch_size"
+            f"{script[0]}: 8 sequences per step do not divide among 5 processes: give another batch_size"
         }
         assert not (here / "out").exists()
 

@@ -28,11 +28,11 @@ import train
 from model import GPT, GPTConfig
 from slm.config import OPTIONS
 from slm.config_parser import read_config_file
-from slm.errors import UserError
+from slm.errors import UserError, first_line
 from slm.files import atomic_folder
 from slm.models import checkpoint, from_huggingface, load, to_huggingface
 from slm.text import tokenizer
-from slm.text.corpus import Corpus
+from slm.text.corpus import Corpus, read_text
 from slm.training import log, resume, run_folder, snapshot
 from slm.training.optimizers import load_state
 from slm.training.train_state import TrainState
@@ -90,7 +90,11 @@ def read_description(path):
 
 
 def read_tokenizer(path):
-    return tokenizer.to_text(tokenizer.from_text(path.read_bytes().decode("ascii", errors="replace")))
+    try:
+        text = read_text(path)
+    except (OSError, ValueError) as error:  # Corpus makes a sentence of it
+        raise UserError(first_line(error)) from error
+    return tokenizer.to_text(tokenizer.from_text(text))
 
 
 def read_corpus(path):

@@ -123,7 +123,7 @@ def test_mixed_precision(model, losses):
 
 
 def test_a_score_for_people():
-    assert str(Score(2.0, 0.81234)) == "validation 2.0000 nats a token, perplexity 7.39, 0.8123 bits per byte"
+    assert str(Score(2.0, 0.81234)) == "validation 2.0000 nats per token, perplexity 7.39, 0.8123 bits per byte"
     assert "perplexity 5.2e+21," in str(Score(50.0, 1.0))
     for loss in (1256.0, math.inf, math.nan):
         assert len(str(Score(loss, 1.0))) < 100

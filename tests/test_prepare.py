@@ -491,7 +491,7 @@ def assert_it_is_prepared_again(empty, count):
     assert not (empty / "data/f/.partial").exists()
 
 
-def test_kill_leaves_nothing_half_written(empty, every=5):
+def test_kill_leaves_nothing_half_written(empty, every=15):
     """Before a step on a file: the same steps on every machine."""
     write_stories(empty)
     steps = kill_at(empty, 0)

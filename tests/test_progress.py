@@ -179,12 +179,12 @@ def test_a_story_that_is_cut_ends_in_dots(workshop):
 def test_how_a_run_ended():
     state = TrainState(best=1.25, best_step=1200)
     assert ending("out/x", state, 1.25) == (
-        "done: best validation 1.2500 nats a token at step 1,200; the model is out/x/best.pt"
+        "done: best validation 1.2500 nats per token at step 1,200; the model is out/x/best.pt"
     )
     assert "at step 1,200; it has risen since, to 1.5000; the model is" in ending("out/x", state, 1.5)
     assert "risen" not in ending("out/x", state, None), "a finished run that was resumed validates nothing"
     older = TrainState(best=1.25)  # last.pt of a version that did not note the step
-    assert "nats a token; the model is" in ending("out/x", older, 1.25)
+    assert "nats per token; the model is" in ending("out/x", older, 1.25)
 
 
 @pytest.mark.parametrize("last_loss", [1256.0, math.nan, math.inf])

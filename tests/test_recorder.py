@@ -95,7 +95,7 @@ def test_the_end_of_a_run(run):
     run.printed.clear()
     run.recorder.finish(stopped=False)
     text = "\n".join(run.printed)
-    assert "best validation 5.0000 nats a token at step 6; it has risen since, to 5.5000" in text
+    assert "best validation 5.0000 nats per token at step 6; it has risen since, to 5.5000" in text
     assert "next: python sample.py --model=out/small" in text
 
 
@@ -117,7 +117,7 @@ def test_a_folder_with_a_space_can_be_pasted(here, monkeypatch):
     recorder = Recorder(config, set_by, setup, TrainState(), None)
     recorder.begin(make_stepper(config, setup, TrainState(), print))
     recorder.finish(stopped=False)
-    assert printed[-1] == "next: python sample.py --out_dir='out/my run'"
+    assert printed[-1] == "next: python sample.py --model='out/my run'"
 
 
 def test_other_processes_write_and_print_nothing(here, monkeypatch):

@@ -306,7 +306,7 @@ def test_patience(here, monkeypatch):
     result = call("train.py", *patient, "--init_from=resume")
     assert result.status == 0, result.err
     assert "stopped early: the last 3 validations were not better (--patience)" in result.out
-    assert "done: best validation 4.0000 nats a token at step 4" in result.out
+    assert "done: best validation 4.0000 nats per token at step 4" in result.out
     assert last("r")["step"] == 10 and checkpoint.load_checkpoint("out/r/best.pt")["step"] == 4
 
 

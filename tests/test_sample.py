@@ -91,15 +91,15 @@ def test_prompts_in_every_form(at_run):
 def test_control_characters_are_not_printed(at_run):
     """Whether the prompt or the model writes them: an escape sequence would command the terminal."""
     result = call("sample.py", "red \x1b[31m\x9b2J\r\x07\tend\nnew", "--max_new_tokens", "1", "--seed", "1")
-    assert result.status == 0 and result.out.startswith("red \ufffd[31m\ufffd2J\ufffd\ufffd\tend\nnew")
+    assert result.status == 0 and result.out.startswith("red \\x1b[31m\\x9b2J\\r\\x07\tend\nnew")
     encoding = load.load_model("out/small").encoding
     printer = sample.StoryPrinter(encoding, [""])
     with contextlib.redirect_stdout(io.StringIO()) as out:
         for token in [*encoding.encode_ordinary("a\x1b]0;title\x07"), encoding.eot_token]:
             printer.add([token])
-    assert out.getvalue() == "a\ufffd]0;title\ufffd\n"
+    assert out.getvalue() == "a\\x1b]0;title\\x07\n"
     result = call("sample.py", "--model", "out/\x1b[2Jx")
-    assert_mistake(result, "out/\ufffd[2Jx")
+    assert_mistake(result, "out/\\x1b[2Jx")
 
 
 def test_the_old_name_of_the_model_option(at_run):

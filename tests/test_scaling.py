@@ -140,5 +140,5 @@ def test_processes_of_a_cpu(scale):
     assert [bool(row["sum_ms"]) for row in rows] == [False, True, True, True]
     one, two = (float(row["train_loss"]) for row in rows[:2])
     assert one == pytest.approx(two, abs=1e-5)
-    assert printed.err.count("8 sequences a step do not divide among 3 processes") == 2  # train.py's and bench.py's
+    assert printed.err.count("8 sequences per step do not divide among 3 processes") == 2  # train.py's and bench.py's
     assert scaling.PLOT.read_bytes().startswith(b"\x89PNG")

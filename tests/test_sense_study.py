@@ -31,6 +31,7 @@ def study(here, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_study(study, here, capsys):
     rows = study("--steps", "4", "--seconds", "0.5")
     runs = [row for row in rows if row["budget"] != "counts"]
@@ -55,6 +56,7 @@ def test_a_study(study, here, capsys):
     assert "equal tokens: 0 runs" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on(study, here):
     """A deadline in the past stops a run before it begins; a resumed one keeps the earlier checkpoints."""
     options = ["--sizes", "little", "--steps", "6", "--points", "3"]

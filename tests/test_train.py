@@ -281,7 +281,7 @@ def test_a_warm_up_that_is_shortened_is_a_line(here):
 def test_help():
     result = call("train.py", "--help")
     assert result.status == 0 and "torchrun" in result.out
-    assert re.search(r"--batch_size=32 +sequences", result.out)
+    assert re.search(r"--batch_size=32\s+sequences", result.out)
 
 
 # -- numbers that go wrong --------------------------------------------------------------------------------------------

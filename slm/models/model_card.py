@@ -65,7 +65,7 @@ def model_card(saved, model, corpus, name, optimizer=None):
     }
     if "val_loss" in saved:
         perplexity = math.exp(min(saved["val_loss"], 99))
-        rows["validation loss"] = f"{saved['val_loss']:.4f} nats a token (perplexity {perplexity:.2f})"
+        rows["validation loss"] = f"{saved['val_loss']:.4f} nats per token (perplexity {perplexity:.2f})"
         rows["bits per byte"] = f"{saved['val_bpb']:.4f}, of validation text"
     if config.keys() >= TRAINING:
         sequences = config["batch_size"] * config["gradient_accumulation_steps"]

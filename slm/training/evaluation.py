@@ -12,7 +12,7 @@ BATCHES_BETWEEN_CHECKS = 16  # of each of several processes, which then ask each
 
 
 class Score(NamedTuple):
-    """loss: nats a token. bpb: bits per byte of text, which also compares models with different tokenizers."""
+    """loss: nats per token. bpb: bits per byte of text, which also compares models with different tokenizers."""
 
     loss: float
     bpb: float
@@ -20,7 +20,7 @@ class Score(NamedTuple):
     def __str__(self):
         perplexity = math.exp(min(self.loss, 700))
         perplexity = f"{perplexity:.2f}" if perplexity < 1e6 else f"{perplexity:.1e}"
-        return f"validation {self.loss:.4f} nats a token, perplexity {perplexity}, {self.bpb:.4f} bits per byte"
+        return f"validation {self.loss:.4f} nats per token, perplexity {perplexity}, {self.bpb:.4f} bits per byte"
 
 
 class Evaluator:

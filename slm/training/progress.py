@@ -162,4 +162,4 @@ def ending(out_dir, state, last_loss):
     at = f" at step {state.best_step:,}" if state.best_step else ""
     rising = last_loss is not None and last_loss > state.best
     since = f"; it has risen since, to {last_loss:.4f}" if rising else ""
-    return f"done: best validation {state.best:.4f} nats a token{at}{since}; the model is {out_dir}/best.pt"
+    return f"done: best validation {state.best:.4f} nats per token{at}{since}; the model is {out_dir}/best.pt"

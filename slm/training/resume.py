@@ -164,7 +164,7 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
     """
     where = f"the optimizer's state in {config.out_dir}/last.pt"
     load_state(stepper.optimizer, loaded["optimizer"], state.step, where)
-    if loaded["dtype"] == state.dtype:  # each type has a scale of its own
+    if loaded["dtype"] == state.dtype:  # each type has its own scale
         stepper.scaler.load_state_dict(loaded["scaler"])
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
     if state.step >= config.max_iters:

@@ -47,7 +47,7 @@ def set_up_here(config, set_by, loaded, group):
         device = devices.pick_device(f"cuda:{group.local_rank}")
     if config.sequences_per_step % group.world_size:
         raise UserError(
-            f"{config.sequences_per_step} sequences a step do not divide among {group.world_size} processes: give"
+            f"{config.sequences_per_step} sequences per step do not divide among {group.world_size} processes: give"
             " another batch_size"
         )
     dtype = devices.pick_dtype(config.dtype, device)
