@@ -114,6 +114,15 @@ def pictures():
 
 
 @pytest.fixture(autouse=True)
+def handlers_return():
+    """A test's signal handlers do not outlive it."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(autouse=True)
 def any_order(request):
     """A test's random numbers do not depend on the tests before it. One marked `gpu` sees the GPU, or is skipped."""
     import numpy as np
