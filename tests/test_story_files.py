@@ -341,6 +341,14 @@ CSV_MISTAKES = {
 }
 
 
+def test_a_csv_file_with_a_mark_on_each_line(tmp_path):
+    """Some programs write one before each line; a text that begins with the character keeps it."""
+    write(tmp_path / "f.csv", "".join(f"{MARK}{line}\n" for line in ("text,n", '"One, two",1', "Three,2")))
+    assert texts_of(tmp_path / "f.csv") == ["One, two", "Three"]
+    write(tmp_path / "f.csv", f'{MARK}n,text\n1,"One\n{MARK}two"\n')
+    assert texts_of(tmp_path / "f.csv") == [f"One\n{MARK}two"]
+
+
 @pytest.mark.parametrize("contents", CSV_MISTAKES, ids=lambda contents: contents[:30])
 def test_mistakes_in_a_csv_file(tmp_path, contents):
     assert_refused(tmp_path / "a.csv", contents, *CSV_MISTAKES[contents])

@@ -76,8 +76,10 @@ def fields_in_first_rows(content, delimiter, quoting):
 
 def lines_of(content):
     csv.field_size_limit(LONGEST_FIELD)
-    for number, line in numbered_lines(content):
-        yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+    marked = True  # a mark begins a file, and each line of some files
+    for _, line in numbered_lines(content):
+        marked = marked and line.startswith(BYTE_ORDER_MARK)
+        yield line.removeprefix(BYTE_ORDER_MARK) if marked else line
 
 
 def is_a_row(header):
