@@ -28,11 +28,10 @@ import train
 from model import GPT, GPTConfig
 from slm.config import OPTIONS
 from slm.config_parser import read_config_file
-from slm.errors import UserError, first_line
+from slm.errors import UserError
 from slm.files import atomic_folder
 from slm.models import checkpoint, from_huggingface, load, to_huggingface
-from slm.text import tokenizer
-from slm.text.corpus import Corpus, read_text
+from slm.text.corpus import Corpus
 from slm.training import log, resume, run_folder, snapshot
 from slm.training.optimizers import load_state
 from slm.training.train_state import TrainState
@@ -89,18 +88,9 @@ def read_description(path):
     return {name: description.get(name) for name in ("resumes", "torchrun_id", "wandb_id")}
 
 
-def read_tokenizer(path):
-    try:
-        text = read_text(path)
-    except (OSError, ValueError) as error:  # Corpus makes a sentence of it
-        raise UserError(first_line(error)) from error
-    return tokenizer.to_text(tokenizer.from_text(text))
-
-
 def read_corpus(path):
     corpus = Corpus(path.parent)
-    if hasattr(corpus, "verify"):
-        corpus.verify()
+    corpus.verify()
     return {"meta": {name: corpus.meta[name] for name in ("vocab_size", "splits", "tokenizer_sha256", "end_of_text")}}
 
 
@@ -113,7 +103,7 @@ DOORS = {  # name: (the file, its reader)
     "tokenizer.json": ("folder/tokenizer.json", read_folder),
     "a run's config.json": ("run/config.json", read_description),
     "log.csv": ("run/log.csv", read_log),
-    "tokenizer.tiktoken": ("data/tokenizer.tiktoken", read_tokenizer),
+    "tokenizer.tiktoken": ("data/tokenizer.tiktoken", read_corpus),
     "meta.json": ("data/meta.json", read_corpus),
     "train.bin": ("data/train.bin", read_corpus),
     "a configuration file": ("config.py", read_config_file),
@@ -336,21 +326,14 @@ def fallen(door, whole, folder, numbers):
     return falls
 
 
-def need_checked_corpus(door):
-    if DOORS[door][0].startswith("data/") and not hasattr(Corpus, "verify"):
-        pytest.skip("a prepared folder is not checked at one door yet")
-
-
 @pytest.mark.parametrize("door", DOORS)
 def test_thirty_damages(whole, tmp_path, door):
-    need_checked_corpus(door)
     assert not fallen(door, whole, tmp_path, range(30))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("door", DOORS)
 def test_a_thousand_damages(whole, tmp_path, door):
-    need_checked_corpus(door)
     assert not fallen(door, whole, tmp_path, range(1000))
 
 

@@ -52,7 +52,7 @@ def write_description(partial, encoding, meta):
 def read_meta(folder):
     """The contents of a folder's meta.json, checked. Raises OSError, ValueError, or UserError for an unknown format.
 
-    splits: {name: {tokens, text_bytes, and since format 2 crc32, all of them whole numbers}}.
+    splits: {name: {tokens, text_bytes, since format 2 crc32, and others, all of them whole numbers}}.
     """
 
     def check(name, value, kind, valid=lambda value: True):
@@ -73,7 +73,7 @@ def read_meta(folder):
     for name in ("train", "validation"):
         split = meta["splits"].get(name)
         check(f"the {name} split", split, dict)
-        for key in ("tokens", "text_bytes", *(["crc32"] if meta.get("format") else [])):
+        for key in ("tokens", "text_bytes", *(["crc32"] if meta.get("format") else []), *split):
             check(f"{key} of {name}", split.get(key), int, lambda number: 0 <= number < 2**48)
     return meta
 
