@@ -295,7 +295,7 @@ KNOWN = {
 
 
 def fallen(door, whole, folder, numbers):
-    """[(number, how, verdict)] of the attacks that a door did not stand."""
+    """[(number, how, verdict)] of the attacks that got past a door."""
     name, read = DOORS[door]
     for top in {Path(name).parts[0]}:
         source = whole / top

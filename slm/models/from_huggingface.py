@@ -120,7 +120,7 @@ def read_weights(folder, name):
 
 def read_safetensors(path):
     """The tensors of a safetensors file. Raises UserError."""
-    if not path.is_file():  # a FIFO would wait for ever
+    if not path.is_file():  # a FIFO never ends
         raise UserError(f"{path} is no regular file: download or export it again")
     try:
         from safetensors.torch import load_file

@@ -21,7 +21,7 @@ def read_tensors(path):
     """
     start, compressed = b"?", False
     try:
-        if not os.path.isfile(path):  # a FIFO would wait for ever
+        if not os.path.isfile(path):  # a FIFO never ends
             raise FileNotFoundError(errno.ENOENT, "it is no regular file")
         with open(path, "rb") as file:
             start = file.read(4)
@@ -59,7 +59,7 @@ def read_tensors(path):
 def check_tensors(tensors, where, tied=()):
     """Raise UserError, which names `where`, unless `tensors` is {name: dense tensor on the CPU} of finite floats.
 
-    tied: names of tensors that may share another one's memory. All others have memory of their own, so that what they
+    tied: names of tensors that may share another one's memory. All others have their own memory, so that what they
     need is no more than what was read.
     """
 

@@ -27,7 +27,7 @@ class TokenFile:
 
     def __init__(self, path):
         self.path = Path(path)
-        if not self.path.is_file():  # a FIFO would wait for ever
+        if not self.path.is_file():  # a FIFO never ends
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         self.file = open(path, "rb")  # noqa: SIM115 - stays open
         self.size = os.fstat(self.file.fileno()).st_size
