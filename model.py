@@ -102,7 +102,7 @@ def linear_cross_entropy(x, weight, targets, vocab_size):
     rows = max(1, (LOGITS_CHUNK_COMPILED if torch.compiler.is_compiling() else LOGITS_CHUNK) // weight.size(0))
     needs_grad = torch.is_grad_enabled()
     loss, grads_x = torch.zeros((), device=x.device), []
-    with torch.no_grad(), torch.autocast(device, enabled=False):
+    with torch.no_grad():
         head, token_ids = weight.to(dtype), torch.arange(weight.size(0), device=x.device)
         grad_head = torch.zeros_like(weight) if needs_grad else None
         for start in range(0, x.size(0), rows):
@@ -124,11 +124,10 @@ def linear_cross_entropy(x, weight, targets, vocab_size):
             grad_head += grad.t() @ chunk
         count = (targets >= 0).sum()
     if needs_grad:
-        with torch.autocast(device, enabled=False):
-            # Adds 0 to the loss and hands the gradients computed above to autograd: the gradient of `linear` by x is
-            # grads_x, by weight grad_head. An autograd.Function would do so too, but the compiler does not cache it
-            linear = (x * torch.cat(grads_x)).sum() + (weight * grad_head).sum()
-            loss = loss + (linear - linear.detach())
+        # Adds 0 to the loss and hands the gradients computed above to autograd: the gradient of `linear` by x is
+        # grads_x, by weight grad_head. An autograd.Function would do so too, but the compiler does not cache it
+        linear = (x * torch.cat(grads_x)).sum() + (weight * grad_head).sum()
+        loss = loss + (linear - linear.detach())
     return loss / count
 
 
