@@ -231,7 +231,8 @@ def begin(config, set_by, loaded, group):
         recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
     if loaded:
         loaded.clear()  # frees its memory
-    setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
+    if setup.group.world_size > 1:
+        setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
     recorder.begin(stepper)
     setup.model.train()
     recorder.progress.start(state.step)

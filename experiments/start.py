@@ -33,7 +33,7 @@ PARTS = {  # module: {function: what the table calls it}, in which order they ha
     "slm.training.setup": {"Corpus": "open the corpus"},
     "slm.text.corpus": {"Corpus.verify": "read all tokens"},
     "slm.training.resume": {"initial_model": "make the model"},
-    "slm.training.compilation": {"compile_model": "import Dynamo", "capture_cuda_graph": "capture"},
+    "slm.training.compilation": {"import_compiler": "import the compiler", "capture_cuda_graph": "capture"},
     "slm.training.micro_batch": {"find": "compile, and find the micro-batch"},
     "slm.training.evaluation": {"Evaluator.__call__": "validation"},
     "slm.training.recorder": {"Recorder.validation": "checkpoints, curve, story", "Recorder.begin": "open the folder"},

@@ -1,6 +1,9 @@
 """A faster step on a GPU: kernels fused by torch.compile, and the launches of a whole step captured as a CUDA graph."""
 
+import contextlib
 import functools
+import gc
+import threading
 
 import torch
 
@@ -13,6 +16,31 @@ REGIONS_SINCE = "2.11"  # the first version of PyTorch with which nested regions
 
 # A captured step keeps its memory, and a validation needs some beside it: at most this many times the estimate.
 CAPTURED_MEMORY = 1.5
+
+
+@contextlib.contextmanager
+def without_garbage_collection():
+    """Importing the compiler and compiling make millions of objects that stay: looking through them takes a fifth."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@without_garbage_collection()
+def import_compiler():
+    """Import what torch.compile imports at the first pass, some seconds of modules."""
+    import torch._inductor.compile_fx  # noqa: F401
+
+
+def dismiss_compiler():
+    """End the compiler's processes, in a thread. They may only be starting; the end of a run would wait for them."""
+    from torch._inductor.async_compile import shutdown_compile_workers
+
+    threading.Thread(target=shutdown_compile_workers, name="end of the compiler").start()
 
 
 def compile_model(model):

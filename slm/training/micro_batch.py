@@ -4,6 +4,8 @@ Without dropout it does not change results. With dropout another micro-batch dra
 the one it found, also when it is resumed.
 """
 
+import gc
+
 import torch
 
 from model import LOGITS_CHUNK, LOGITS_CHUNK_COMPILED
@@ -72,6 +74,8 @@ def find(sizes, run_pass, model, compiled_model, print_line):
                 print_line(f"torch.compile does not work here ({reason}): training goes on without it")
                 return found
             failure = "out of memory"
+        if failure:
+            gc.collect()  # what the error's traceback kept
         model.zero_grad(set_to_none=True)
         devices.empty_cache(device)
         if not failure:
