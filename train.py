@@ -32,7 +32,7 @@ from slm.config import TrainConfig, config_help, merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.options import terminal_width, wrap_doc
-from slm.training import micro_batch, resume, snapshot
+from slm.training import compilation, micro_batch, resume, snapshot
 from slm.training.optimizers import make_optimizer
 from slm.training.recorder import Recorder
 from slm.training.setup import Setup, join_processes, set_up
@@ -234,6 +234,8 @@ def begin(config, set_by, loaded, group):
     if setup.group.world_size > 1:
         setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
     recorder.begin(stepper)
+    if setup.compiled:
+        compilation.dismiss_compiler()
     setup.model.train()
     recorder.progress.start(state.step)
     return Run(config, setup, state, stepper, recorder, StopSignals())

@@ -37,7 +37,10 @@ def import_compiler():
 
 
 def dismiss_compiler():
-    """End the compiler's processes, in a thread. They may only be starting; the end of a run would wait for them."""
+    """End the compiler's processes, in a thread. They may only be starting; the end of a run would wait for them.
+
+    Nothing may be compiled until they have ended.
+    """
     from torch._inductor.async_compile import shutdown_compile_workers
 
     threading.Thread(target=shutdown_compile_workers, name="end of the compiler").start()

@@ -47,8 +47,6 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     cache = compile_cache.kept_in(config.compile_cache if setup.compiled else "", shape, print_line)
     with cache, compilation.without_garbage_collection():
         size, step_model = micro_batch.find(sizes, run_pass, model, step_model, print_line)
-    if setup.compiled:
-        compilation.dismiss_compiler()
     size = int(group.all_reduce([size], torch.distributed.ReduceOp.MIN)[0])
     state.micro_batch, state.dtype = size, devices.dtype_name(dtype)
     metrics = StepMetrics(device, state, group)
