@@ -84,7 +84,7 @@ class Clock:
         setattr(owner, name, timed)
 
 
-def run_and_write(path, *arguments):
+def child(path, *arguments):
     """In a process of its own: train.py with these arguments, then its parts as JSON into a file."""
     clock = Clock(float(os.environ[COMMAND_BEGAN]))
     clock.mark("Python began")
@@ -120,7 +120,7 @@ def measure(arguments, cache):
     """{path of names: (seconds, calls)} of one command, with its compiled code in the folder `cache`."""
     with tempfile.TemporaryDirectory() as folder:
         caches = {"TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor", "TRITON_CACHE_DIR": f"{cache}/triton"}
-        code = "import sys; sys.path[0] = sys.argv[1]; from experiments import start; start.run_and_write(*sys.argv[2:])"
+        code = "import sys; sys.path[0] = sys.argv[1]; from experiments.start import child; child(*sys.argv[2:])"
         began = time.time()
         subprocess.run(
             [sys.executable, "-c", code, str(ROOT), f"{folder}/parts.json", *arguments, f"--out_dir={folder}/out"],
