@@ -44,6 +44,7 @@ def set_up(config, set_by, loaded=None, group=None):
 def set_up_here(config, set_by, loaded, group):
     check_optimizer(config.optimizer)
     device = devices.pick_device(config.device)
+    devices.keep_freed_memory(device)
     if group.world_size > 1 and device.type == "cuda":
         device = devices.pick_device(f"cuda:{group.local_rank}")
     if config.sequences_per_step % group.world_size:
