@@ -69,7 +69,8 @@ class StoryPrinter:
             last = self.current == len(self.texts) - 1
             sys.stdout.write("\n" if last else f"\n{SEPARATOR}\n")
             self.current += 1
-        sys.stdout.flush()
+        if not sys.stdout.isatty():  # which shows a word once it is whole
+            sys.stdout.flush()
 
 
 def read_prompt(prompt):

@@ -12,7 +12,18 @@ import sys
 
 import pytest
 import torch
-from conftest import PATIENCE, ROOT, Output, assert_mistake, call, environment, start, start_command, wait_until
+from conftest import (
+    PATIENCE,
+    ROOT,
+    Output,
+    assert_mistake,
+    call,
+    call_on_terminal,
+    environment,
+    start,
+    start_command,
+    wait_until,
+)
 
 import sample
 from slm.errors import UserError, printable
@@ -233,6 +244,17 @@ def test_keys_on_a_terminal(at_run, endless):
         raise
     finally:
         os.close(terminal)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_a_story_on_a_terminal(at_run):
+    """It breaks between words; in a pipe it has no line ends but its own."""
+    options = ["Once upon a time", "--seed=1", "--max_new_tokens=60", "--dtype=float32", "--device=cpu"]
+    piped = call("sample.py", *options).out
+    text = call_on_terminal("sample.py", *options, cwd=at_run, columns=40)
+    story = re.search(r"Once upon.*(?=\n\d+ tokens, )", text, re.DOTALL)[0]
+    assert max(map(len, text.splitlines())) <= 40 and story.split() == piped.split()
+    assert len(story.splitlines()) > len(piped.splitlines()) and max(map(len, piped.splitlines())) > 80
 
 
 def test_a_prompt_longer_than_the_context_is_cut(at_run):
