@@ -1,9 +1,15 @@
-"""Lines that break between words: the one door through which the scripts write on a terminal, whatever its width."""
+"""The terminal: lines that break between words, at any width, and keys that do not appear in a story.
 
+`WordWrap` is the one door through which the scripts write on a terminal; slm/errors.py opens it.
+"""
+
+import contextlib
 import io
 import os
 import re
 import shutil
+import signal
+import sys
 import unicodedata
 
 TAB = 8  # columns
@@ -39,6 +45,34 @@ def fill(text, columns):
     lines.write(text)
     lines.flush()
     return lines.stream.getvalue()
+
+
+@contextlib.contextmanager
+def no_echo():
+    """Keys that are pressed during the block do not appear on the terminal; the next `input` gets them.
+
+    The terminal returns to what it was, also after SIGTERM and SIGHUP.
+    """
+    try:
+        import termios
+    except ImportError:  # Windows
+        termios = None
+    if not termios or not sys.stdin or not sys.stdin.isatty():
+        yield
+        return
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    handlers = [signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in signals]
+    try:
+        termios.tcsetattr(terminal, termios.TCSANOW, quiet)
+        yield
+    finally:
+        with contextlib.suppress(termios.error):  # a terminal that is gone
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        for number, handler in zip(signals, handlers, strict=True):
+            signal.signal(number, handler)
 
 
 class WordWrap:
