@@ -382,7 +382,7 @@ def test_keys_during_a_story_do_not_appear_in_it(at_run, endless, end):
         process.send_signal(signal.SIGINT)
         output.wait_for("> Lily had")
         os.write(master, b" a cat\n")
-        output.wait_for("Lily had a catzzz")
+        output.wait_for("catzzz")
         process.send_signal(signal.SIGINT)
         output.wait_for("> ")
         wait_until(lambda: os.write(master, b"\x04") and process.poll() is not None, pause=0.2)
