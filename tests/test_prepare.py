@@ -19,10 +19,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start, start_command
+from conftest import (
+    PATIENCE,
+    REAL_STORIES,
+    ROOT,
+    assert_mistake,
+    call,
+    environment,
+    log_of,
+    read_meta,
+    start,
+    start_command,
+)
 
 from data.sample_stories import stories
-from slm import config, config_parser
 from slm.models import checkpoint
 from slm.text import encode, tokenizer
 from slm.text.prepared_folder import partial_folder
@@ -79,7 +89,8 @@ def test_tokens_are_tiktokens(empty, suffix):
         (empty / "f.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in [*texts, None]))
     else:
         (empty / "f.txt").write_text("<|endoftext|>".join(texts))
-    out = prepared("--dataset", f"f.{suffix}", "--validation_fraction", "0.2", "--num_proc", "2")
+    options = ["--validation_fraction", "0.2", "--vocab_size", "gpt2", "--num_proc", "2"]
+    out = prepared("--dataset", f"f.{suffix}", *options)
     expected = sorted(tokenizer.gpt2().encode_ordinary(text) for text in texts)
     assert sorted(tokens_of("data/f", "train") + tokens_of("data/f", "validation")) == expected
     meta = read_meta("data/f")
@@ -113,7 +124,7 @@ def test_without_gigatoken_the_bytes_are_the_same(empty, monkeypatch):
     finally:
         encode.has_gigatoken.cache_clear()
     assert out.count("gigatoken is not installed") == 1
-    assert "vocabulary: training 600 tokens on the stories\n" in out
+    assert "vocabulary: 600 tokens, trained on the stories, as --vocab_size says\n" in out
     for name in ("train.bin", "validation.bin", "tokenizer.tiktoken"):
         assert (empty / "data/fast" / name).read_bytes() == (empty / "data/slow" / name).read_bytes()
     assert read_meta("data/fast")["vocab_size"] == 600
@@ -141,9 +152,8 @@ def test_the_vocabulary_of_a_run(empty):
     out = prepared("--dataset", "new.txt", "--vocab_of", "out/old run")
     assert (empty / "data/new/tokenizer.tiktoken").read_text() == text and read_meta("data/new")["vocab_size"] == 300
     assert set(stories_of("data/new", "train")) < set(zebras)
-    block_size = 2 ** (read_meta("data/new")["splits"]["validation"]["tokens"].bit_length() - 1)
-    assert block_size < 64
-    options = ["--init_from=out/old run", "--dataset=new", f"--block_size={block_size}"]
+    assert read_meta("data/new")["splits"]["validation"]["tokens"] < 64, "the text is shorter than the context"
+    options = ["--init_from=out/old run", "--dataset=new"]
     assert shlex.split(out.splitlines()[-1])[3:] == [f"{ROOT}/config/finetune.py", *options]
     assert "already" in prepared("--dataset", "new.txt", "--vocab_of", "out/old run/best.pt")
     assert_mistake(call("prepare.py", "--dataset", "new.txt", "--vocab_size", "300"), "data/new", "vocab_of")
@@ -172,7 +182,7 @@ def test_nothing_is_lost_in_silence(empty):
     (empty / "d/tales.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
     for name in ("test.jsonl", ".ipynb_checkpoints/tales-checkpoint.jsonl", "LICENCE"):
         (empty / "d" / name).write_text('{"text": "Left aside."}\n')
-    out = prepared("--dataset", "d", "--validation_fraction", "0.2")
+    out = prepared("--dataset", "d", "--validation_fraction", "0.2", "--vocab_size", "gpt2")
     kinds = ".parquet, .arrow, .jsonl, .json, .csv, .tsv or .txt"
     left_aside = f".ipynb_checkpoints (hidden), LICENCE (not {kinds})"
     assert f"train: tales.jsonl; test: test.jsonl; left aside: {left_aside}; not used: test\n" in out
@@ -189,7 +199,7 @@ def test_nothing_is_lost_in_silence(empty):
 
 def test_one_is_not_a_plural(empty):
     (empty / "f.txt").write_text("One\n\nTwo")
-    out = prepared("--dataset", "f.txt")
+    out = prepared("--dataset", "f.txt", "--vocab_size", "gpt2")
     assert out.count(" 1 token\n") == 2 and "1 tokens" not in out
     assert "blank lines separate the stories" in out
 
@@ -218,18 +228,71 @@ def test_the_recipe_without_a_gpu(empty):
 
 
 @pytest.mark.parametrize("count", [2, 80])
-def test_the_command_for_a_small_text_is_accepted(empty, count):
-    """train.py's own checks of the options and the corpus pass."""
-    from slm.text.corpus import Corpus
-
+def test_the_command_for_a_small_text_works(empty, count):
+    """Two stories are shorter than the recipe's context, and train with it."""
     (empty / "few.txt").write_text("\n\n".join(f"Story number {i} of a very small text." for i in range(count)))
     out = prepared("--dataset", "few.txt")
-    assert "shorter than the recipe's context" in out
+    assert (sum(split["tokens"] for split in read_meta("data/few")["splits"].values()) < 192) == (count == 2)
     words = shlex.split(out.splitlines()[-1].removeprefix("next: "))
-    path, values = config_parser.parse_command_line(words[2:])
-    options, _ = config.merge_config((path, config_parser.read_config_file(path)), ("command line", values))
-    options.check()
-    Corpus(Path("data") / options.dataset).check_length(options.block_size)
+    assert words[1:] == [f"{ROOT}/train.py", f"{ROOT}/config/sample.py", "--dataset=few"]
+    quick = ["--max_iters=2", "--batch_size=2", "--sample_prompt=", "--device=cpu"]
+    result = call("train.py", *words[2:], *quick)
+    assert result.status == 0 and "context 192" in result.out, result.err
+    losses = [float(row["val_loss"]) for row in log_of("out/few") if row["val_loss"]]
+    assert losses and all(0 < loss < 20 for loss in losses)
+
+
+# -- the vocabulary ---------------------------------------------------------------------------------------------------
+
+
+def test_the_vocabulary_that_fits(empty):
+    """It grows with the text, and a line says why; what is there serves until another one is asked for."""
+    for name, count in {"short": 40, "long": 8000}.items():
+        (empty / f"{name}.txt").write_text("\n<|endoftext|>\n".join(stories(count)))
+    sizes = []
+    for name in ("short", "long"):
+        out = prepared("--dataset", f"{name}.txt")
+        meta = read_meta(f"data/{name}")
+        size = meta["splits"]["train"]["text_bytes"]
+        line = re.search(rf"^vocabulary: ([\d,]+) tokens, .*which fits {size:,} bytes of text", out, re.M)
+        assert int(line[1].replace(",", "")) == meta["vocab_size"]
+        assert f"vocabulary {meta['vocab_size']:,} in data/{name}\n" in out
+        sizes.append(meta["vocab_size"])
+    assert sizes[0] < sizes[1] < 8193
+    assert "already" in prepared("--dataset", "short.txt")
+    assert_mistake(call("prepare.py", "--dataset", "short.txt", "--vocab_size", "gpt2"), "vocab_size", "--force")
+    prepared("--dataset", "short.txt", "--vocab_size", "gpt2", "--force")
+    assert read_meta("data/short")["vocab_size"] == 50257
+    assert "already" in prepared("--dataset", "short.txt"), "no size is asked for"
+
+
+def test_a_vocabulary_larger_than_the_text(empty):
+    """What fits is taken, in one line; the same command again finds it prepared."""
+    (empty / "f.txt").write_text("\n<|endoftext|>\n".join(stories(100)))
+    prepared("--dataset", "f.txt")
+    fitting = read_meta("data/f")["vocab_size"]
+    out = prepared("--dataset", "f.txt", "--vocab_size", "8192", "--force")
+    line = re.search(rf"^vocabulary: {fitting} tokens, .* they have ([\d,]+) at most, not 8,192$", out, re.M)
+    assert fitting < int(line[1].replace(",", "")) < 8192
+    assert read_meta("data/f")["vocab_size"] == fitting
+    for again in ([], ["--vocab_size", "8192"], ["--vocab_size", str(fitting)]):
+        assert "already" in prepared("--dataset", "f.txt", *again)
+    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "8191"), "vocab_size")
+
+
+@pytest.mark.parametrize(("name", "size"), [("tinystories", 50257), ("tinystories_8k", 8192), ("sample", 2048)])
+def test_the_vocabulary_of_a_recipes_data_set(empty, monkeypatch, name, size):
+    """By its name under data/, or by the data set's."""
+    asked = []
+    train = tokenizer.train_vocabulary
+    monkeypatch.setattr(tokenizer, "train_vocabulary", lambda texts, size: asked.append(size) or train(texts, 300))
+    (empty / "other.txt").write_text("\n\n".join(f"Story {i} of a few." for i in range(30)))
+    (empty / f"{name}.txt").write_text("\n\n".join(f"Story {i} of a few." for i in range(30)))
+    for command in (["other.txt", "--name", name], [f"{name}.txt", "--name", "another"]):
+        prepared("--dataset", *command)
+        if size == 50257:
+            asked.append(read_meta(f"data/{command[-1]}")["vocab_size"])
+    assert asked == [size, size]
 
 
 # -- again, and at the same time --------------------------------------------------------------------------------------
