@@ -40,7 +40,7 @@ from slm.text.story_bytes import split_name
 VOCAB_SIZES = {"sample": 2048, "tinystories": tokenizer.GPT2_VOCAB_SIZE, "tinystories_8k": 8192}
 VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
-OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story")  # options of `sources.open_source`
+OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story", "blank_lines")  # options of `open_source`
 OPTIONAL = (*OF_THE_SOURCE, "drop_leaks")  # options that are in a recipe only where they are given
 BEGINNING = 80  # letters of a story that are shown
 
@@ -58,7 +58,8 @@ def parse_options():
     )
     parser.option("--vocab_of", None, "the vocabulary of a run, checkpoint or exported folder, to fine-tune it")
     parser.option("--text_column", "text", "the column that holds the stories; a.b: the column b inside of a")
-    parser.option("--file_is_story", False, "each .txt file of a folder is one story, whatever is in it")
+    parser.option("--file_is_story", False, "each .txt file is one story, whatever is in it")
+    parser.option("--blank_lines", False, "blank lines separate the stories of a .txt, whatever is in it")
     parser.option("--max_stories", None, "the first N stories of each split that the source has (default: all)", int)
     parser.option("--split", None, "the split to train on, where it is not called train")
     parser.option("--config", None, "the configuration of a data set on the hub that has several")
@@ -139,6 +140,9 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
             least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
             splits, repeated = split_off_validation(splits["train"], fraction, least)
             say_story("last", source.splits["train"].last)
+            if source.splits["train"].stories == 1:
+                end = next(iter(splits["validation"]))
+                say(f"one continuous text: its last {len(end):,} letters are for validation")
 
         # the vocabulary
         packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()

@@ -242,6 +242,20 @@ def test_the_command_for_a_small_text_works(empty, count):
     assert losses and all(0 < loss < 20 for loss in losses)
 
 
+def test_one_continuous_text_trains(empty):
+    """A play: blank lines separate its speeches, and its last tenth validates."""
+    speeches = [f"{name}:\nIt is hour {i}, and the ship sails on." for i in range(150) for name in ("CAPTAIN", "COOK")]
+    (empty / "play.txt").write_text("\n\n".join(speeches))
+    out = prepared("--dataset", "play.txt")
+    assert "300 begin as speech" in out and "the file is one text" in out
+    train, validation = stories_of("data/play", "train") + stories_of("data/play", "validation")
+    assert train + validation == "\n\n".join(speeches) and validation.startswith(("CAPTAIN:", "COOK:"))
+    assert f"one continuous text: its last {len(validation):,} letters are for validation\n" in out
+    assert 0.08 < len(validation) / len(train) < 0.12
+    result = call("train.py", f"{ROOT}/config/sample.py", "--dataset=play", "--max_iters=2", "--sample_prompt=")
+    assert result.status == 0, result.err
+
+
 # -- the vocabulary ---------------------------------------------------------------------------------------------------
 
 
@@ -331,8 +345,17 @@ def test_options_that_are_in_the_recipe_where_they_are_given(empty):
     (empty / "d").mkdir()
     for i in range(30):
         (empty / f"d/{i}.txt").write_text(f"Story {i}.\n\nIts end.")
-    assert "--file_is_story" in prepared("--dataset", "d")
-    assert not {"config", "max_stories", "file_is_story", "streaming"} & set(read_meta("data/d"))
+    assert "each of 30 files is a story (--blank_lines" in prepared("--dataset", "d", "--name", "whole")
+    both = call("prepare.py", "--dataset", "d", "--file_is_story", "--blank_lines")
+    assert_mistake(both, "--file_is_story", "--blank_lines", "contradict")
+    prepared("--dataset", "d", "--name", "lines", "--blank_lines")
+    assert read_meta("data/lines")["blank_lines"] is True
+    assert [
+        sum(split["stories"] for split in read_meta(f"data/{name}")["splits"].values()) for name in ("whole", "lines")
+    ] == [30, 60]
+    assert_mistake(call("prepare.py", "--dataset", "d", "--name", "lines"), "made with blank_lines True", "--force")
+    prepared("--dataset", "d")
+    assert not {"config", "max_stories", "file_is_story", "blank_lines"} & set(read_meta("data/d"))
     again = call("prepare.py", "--dataset", "d", "--file_is_story")
     assert_mistake(again, "made without --file_is_story", "--force")
     prepared("--dataset", "d", "--file_is_story", "--max_stories", "20", "--force")

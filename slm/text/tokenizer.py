@@ -31,7 +31,7 @@ LARGEST_VOCAB_SIZE = 2**16  # what uint16 can count
 LONGEST_TOKENS = 2**24  # bytes of all tokens together; GPT-2's have 0.3 million
 LONG_WORD = re.compile(r"\S{1000}")  # the time to train a vocabulary grows with the square of a word's length
 SAMPLE_BYTES = 2**25  # of text that a vocabulary is trained on
-FITTING_VOCAB_SIZES, BYTES_PER_TOKEN = (512, 8192), 500  # of `fitting_vocab_size`
+FITTING_VOCAB_SIZES, BYTES_PER_TOKEN = (512, 8192), 100  # of `fitting_vocab_size`
 GIGATOKEN_BYTES = 2**28  # of text, after which gigatoken is rebuilt: its cache of words only grows (as of 0.10)
 # Unicode's White_Space, which is what `\s` means to tiktoken; Python's `\s` has four more characters. About half a
 # million of them before a word overflow the stack of tiktoken's regular expression (as of 0.14).
