@@ -219,7 +219,7 @@ def summary(folder, meta, command):
     for key, text in (
         ("empty_rows", "empty rows, left out"),
         ("bad_rows", f"rows that cannot be read, left out (the first: {meta.get('first_bad_row')})"),
-        ("repeated_stories", "stories equal to an earlier one (all equal stories are in one split)"),
+        ("repeated_stories", "stories equal to an earlier one, kept (equal stories are in one split)"),
         ("marked_stories", "stories with <|endoftext|> inside (it is read as text)"),
     ):
         if meta.get(key):

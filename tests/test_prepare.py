@@ -189,7 +189,7 @@ def test_nothing_is_lost_in_silence(empty):
     assert "format: jsonl, a row on each line (2 files); the texts are in column 'text'\n" not in out
     assert "the first story begins: One.\n" in out and "the last story begins: A longer story than" in out
     assert "empty rows, left out: 3\n" in out
-    assert "equal to an earlier one (all equal stories are in one split): 2\n" in out
+    assert "equal to an earlier one, kept (equal stories are in one split): 2\n" in out
     assert "<|endoftext|> inside (it is read as text): 1\n" in out
     assert "7 tokens" in out and "longest story" in out
     meta = read_meta("data/d")
@@ -680,7 +680,9 @@ def test_no_network(empty, monkeypatch):
         raise ConnectionError("Couldn't reach the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
-    assert_mistake(call("prepare.py"), "roneneldan/TinyStories", "hub", "--dataset sample", "local")
+    result = call("prepare.py")
+    assert_mistake(result, "roneneldan/TinyStories", "does not answer", "HF_ENDPOINT", "--dataset sample", "local")
+    assert "waiting for https://huggingface.co" in result.out and "OFFLINE" not in result.out
     assert not (empty / "data").exists()
 
 
@@ -743,6 +745,7 @@ def test_a_download_that_breaks_off_goes_on(tmp_path):
         hub.sent = 0
         offline = prepare_from(hub, tmp_path, "--force", "--max_stories", "50", HF_HUB_OFFLINE="1")
         assert offline.status == 0 and hub.sent == 0, offline.err
+        assert "from the cache of the Hugging Face hub (HF_HUB_OFFLINE is set)\n" in offline.out
     assert read_meta(tmp_path / "data/stories")["max_stories"] == 50
     splits = read_meta(tmp_path / "data/stories")["splits"]
     assert [split["stories"] for split in splits.values()] == [50, 2]
@@ -804,6 +807,36 @@ def test_a_file_means_the_same_on_the_hub(tmp_path, streaming):
     assert stories_of(tmp_path / "data/stories", "train") == texts
     assert stories_of(tmp_path / "data/stories", "validation") == ["One.", "Two.\n\nIts end."]
     assert "UTF-16" in result.out and "txt.gz" in result.out
+
+
+@pytest.mark.parametrize("kind", ["gpt4-clean", "SimpleStories"])
+def test_other_sets_of_stories(tmp_path, kind):
+    """As they are on the hub: one file without splits; many columns, the stories in `story`, a test split."""
+    texts = [
+        f"Story {i} of {kind}: " + ("once upon a time. " * 9 if i % 2 else "\u6614\u3005\u3002 " * 30)
+        for i in range(400)
+    ]
+    if kind == "gpt4-clean":
+        files, options = {"tinystories_gpt4_clean.parquet": parquet(texts)}, ["--validation_fraction", "0.004"]
+    else:
+        columns = {"topic": "a hill", "theme": "Kindness", "num_paragraphs": 3, "generation_id": "x"}
+        configs = "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in ("train", "test"))
+        files = {"README.md": f"---\nconfigs:\n- config_name: default\n  data_files:\n{configs}---\n".encode()}
+        for split, stories in {"train": texts, "test": ["Left aside."]}.items():
+            file = io.BytesIO()
+            pq.write_table(
+                pa.table({name: [value] * len(stories) for name, value in columns.items()} | {"story": stories}), file
+            )
+            files[f"data/{split}-00000-of-00001.parquet"] = file.getvalue()
+        options = ["--text_column", "story"]
+    with hub_server.serve(files) as hub:
+        result = prepare_from(hub, tmp_path, *options)
+    assert result.status == 0, result.err
+    folder = tmp_path / "data/stories"
+    train, validation = stories_of(folder, "train"), stories_of(folder, "validation")
+    assert sorted(train + validation) == sorted(texts) and len(validation) == (2 if kind == "gpt4-clean" else 20)
+    assert ("left aside: test" in result.out) == (kind == "SimpleStories")
+    assert 256 < read_meta(folder)["vocab_size"] <= 512 and "config/sample.py --dataset=stories" in result.out
 
 
 def test_columns_that_differ_between_files_of_the_hub(tmp_path):

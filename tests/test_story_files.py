@@ -281,10 +281,25 @@ def test_bad_items_of_a_json_file(tmp_path, contents):
         assert word in " ".join(bad)
 
 
+def test_the_list_of_stories_among_others(tmp_path):
+    """The one whose objects have the column; of lists of texts the one that --text_column names."""
+    document = {
+        "tags": ["a"],
+        "stories": [{"text": "One."}, {"text": "Two."}],
+        "authors": [{"name": "A"}],
+        "version": 1,
+    }
+    write(tmp_path / "a.json", json.dumps(document))
+    texts, note = read(tmp_path / "a.json")
+    assert texts == ["One.", "Two."] and "the list 'stories' in it" in note
+    write(tmp_path / "a.json", json.dumps({"tags": ["a"], "stories": ["One.", "Two."]}))
+    assert texts_of(tmp_path / "a.json", column="stories") == ["One.", "Two."]
+
+
 JSON_FILE_MISTAKES = {
     '[{"id": 1}]': ["no column 'text': give --text_column one of id"],
     '[{"text": ["One."]}]': ["column 'text'", "holds lists"],
-    '{"a": [1], "b": [2]}': ["lists in a, b", "save one list alone"],
+    '{"a": [1], "b": [2]}': ["lists in a, b", "give --text_column one of them"],
     '"One."': ["no list"],
     '["One.",\n "Two."': ["not JSON", "line 2"],
     "": ["not JSON"],
