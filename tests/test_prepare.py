@@ -259,10 +259,17 @@ def test_one_continuous_text_trains(empty):
 # -- the vocabulary ---------------------------------------------------------------------------------------------------
 
 
+def many_words(count):
+    """So many stories of 30 words from 20,000 different ones."""
+    choose = random.Random(7)
+    words = ["".join(choose.choices("aeiou") * 2 + choose.choices("bdfgklmnprst", k=5)) for _ in range(20_000)]
+    return "\n<|endoftext|>\n".join(" ".join(choose.choices(words, k=30)) for _ in range(count))
+
+
 def test_the_vocabulary_that_fits(empty):
     """It grows with the text, and a line says why; what is there serves until another one is asked for."""
-    for name, count in {"short": 40, "long": 8000}.items():
-        (empty / f"{name}.txt").write_text("\n<|endoftext|>\n".join(stories(count)))
+    for name, count in {"short": 100, "long": 3000}.items():
+        (empty / f"{name}.txt").write_text(many_words(count))
     sizes = []
     for name in ("short", "long"):
         out = prepared("--dataset", f"{name}.txt")
@@ -282,7 +289,7 @@ def test_the_vocabulary_that_fits(empty):
 
 def test_a_vocabulary_larger_than_the_text(empty):
     """What fits is taken, in one line; the same command again finds it prepared."""
-    (empty / "f.txt").write_text("\n<|endoftext|>\n".join(stories(100)))
+    (empty / "f.txt").write_text(many_words(100))
     prepared("--dataset", "f.txt")
     fitting = read_meta("data/f")["vocab_size"]
     out = prepared("--dataset", "f.txt", "--vocab_size", "8192", "--force")

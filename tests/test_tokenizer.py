@@ -136,7 +136,8 @@ def test_more_tokens_than_a_text_has():
     assert encoding.n_vocab < most and tokenizer.to_text(encoding) == tokenizer.to_text(fitting)
     assert f"{most:,} at most, not {most + 1:,}" in reason
     assert tokenizer.train_vocabulary(["aaa", "ab ab"], 400)[0].n_vocab == 261
-    assert tokenizer.train_vocabulary(["aaa", "ab ab"])[0].n_vocab == 261
+    encoding, reason = tokenizer.train_vocabulary(["aaa", "ab ab"])
+    assert encoding.n_vocab == 261 and reason.startswith("which are all in 8 bytes")
 
 
 @pytest.mark.parametrize("most", [1, 100, 1000, 10**9])

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import tempfile
@@ -31,7 +32,7 @@ LARGEST_VOCAB_SIZE = 2**16  # what uint16 can count
 LONGEST_TOKENS = 2**24  # bytes of all tokens together; GPT-2's have 0.3 million
 LONG_WORD = re.compile(r"\S{1000}")  # the time to train a vocabulary grows with the square of a word's length
 SAMPLE_BYTES = 2**25  # of text that a vocabulary is trained on
-FITTING_VOCAB_SIZES, BYTES_PER_TOKEN = (512, 8192), 100  # of `fitting_vocab_size`
+FITTING_VOCAB_SIZES = (512, 8192)  # the bounds of `fitting_vocab_size`
 GIGATOKEN_BYTES = 2**28  # of text, after which gigatoken is rebuilt: its cache of words only grows (as of 0.10)
 # Unicode's White_Space, which is what `\s` means to tiktoken; Python's `\s` has four more characters. About half a
 # million of them before a word overflow the stack of tiktoken's regular expression (as of 0.14).
@@ -150,12 +151,13 @@ def merge_pair(token, ranks):
 
 
 def fitting_vocab_size(text_bytes):
-    """The size of a vocabulary for so many bytes of text: a token for each BYTES_PER_TOKEN, as a power of two.
+    """The size of a vocabulary for so many bytes of text: the largest power of two up to sqrt(20 text_bytes).
 
-    More text shows more words often enough to learn what they mean. docs/recipes.md has the measurements.
+    The different words of a text grow with about the square root of its length (Heaps' law). docs/recipes.md has the
+    measurements.
     """
     smallest, largest = FITTING_VOCAB_SIZES
-    return min(max(smallest, 2 ** (text_bytes // BYTES_PER_TOKEN).bit_length() // 2), largest)
+    return min(max(smallest, 2 ** math.isqrt(20 * text_bytes).bit_length() // 2), largest)
 
 
 def train_vocabulary(stories, vocab_size=None):
@@ -167,7 +169,8 @@ def train_vocabulary(stories, vocab_size=None):
     fitting = fitting_vocab_size(text_bytes)
     encoding = train_bpe(sample, vocab_size or fitting)
     if not vocab_size:
-        return encoding, f"which fits {text_bytes:,} bytes of text (--vocab_size takes another number)"
+        fits = "which fits" if encoding.n_vocab == fitting else "which are all in"
+        return encoding, f"{fits} {text_bytes:,} bytes of text (--vocab_size takes another number)"
     if encoding.n_vocab == vocab_size:
         return encoding, "as --vocab_size says"
     reason = f"which fits {text_bytes:,} bytes of text: they have {encoding.n_vocab:,} at most, not {vocab_size:,}"
