@@ -87,10 +87,11 @@ def find(sizes, run_pass, model, compiled_model, print_line):
 def split(batch, micro_batch):
     """Cut batch (B, block_size + 1) into (idx, targets, share): micro-batches that all have one shape.
 
-    idx, targets: (micro_batch, block_size). share: how much of the batch's sequences they hold. Compiled code needs
-    one shape: where micro_batch does not divide B, the last one is filled up with sequences that have no targets.
+    idx, targets: (micro_batch, block_size); a token -1 of the batch is no target. share: how much of the batch's
+    sequences they hold. Compiled code needs one shape: where micro_batch does not divide B, the last one is filled up
+    with sequences that have no targets.
     """
-    idx, targets = batch[:, :-1], batch[:, 1:]
+    idx, targets = batch[:, :-1].clamp(min=0), batch[:, 1:]
     missing = -len(batch) % micro_batch
     if missing:
         idx = torch.cat([idx, idx.new_zeros(missing, idx.size(1))])
