@@ -20,9 +20,11 @@ def page(browser, tmp_path):
     encoding = small_encoding()
     model = random_model(encoding, block_size=64)
     with torch.no_grad():
-        model.lm_head.weight[encoding.eot_token] = 0
-        model.transformer.ln_f.bias.zero_()
         model.lm_head.weight *= 0.5  # so that no alternative has all
+        model.lm_head.weight[:, 0] = 0
+        model.lm_head.weight[encoding.eot_token] = 0
+        model.lm_head.weight[encoding.eot_token, 0] = -5  # ... and end-of-text nothing
+        model.transformer.ln_f.bias[0] = 5
     path = save_page(model, encoding, tmp_path)
     browser.open(path)
     return path, model, encoding
@@ -85,7 +87,7 @@ def test_settings_change_the_shares_while_they_move(browser, page):
         assert shown[:5] == ([as_shown(float(share)) for share in shares] + ["0\u00a0%"] * 5)[:5]
         assert shown != [share for _, share in before]
         if kept:
-            assert f"Drawn from {kept} of 701 tokens" in browser.run("element('kept').textContent")
+            assert f"drawn from {kept} of 701 tokens" in browser.run("element('kept').textContent")
     assert browser.run("location.hash") == "#" + LINK  # the link is of the story that was told
 
 

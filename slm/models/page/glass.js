@@ -65,7 +65,7 @@ function showUnseen(token) {
 function showChoices(token, {top, kept}) {
   element("token").textContent = label(token.id);
   element("surprise").textContent =
-    `${token.surprise.toFixed(1)} bits of surprise: the model gave it ${percent(2 ** -token.surprise)}.`;
+    `Surprise: ${token.surprise.toFixed(1)} bits. The model's own share: ${percent(2 ** -token.surprise)}.`;
   while (choiceList.children.length < top.length) {
     const item = document.createElement("li"), choice = document.createElement("button");
     choice.type = "button";
@@ -85,7 +85,7 @@ function showChoices(token, {top, kept}) {
     choice.children[1].textContent = percent(share);
   });
   element("kept").textContent =
-    `Drawn from ${count(kept)} of ${count(data.endOfText + 1)} tokens. Tap one, and the story goes on from it.`;
+    `With these settings: drawn from ${count(kept)} of ${count(data.endOfText + 1)} tokens. Tap one to go on from it.`;
   showLook();
   const spoken = id => label(id).replace(/^·/, "");
   speak(`${spoken(token.id)}. ` + top.map(({id, share}) => `${spoken(id)} ${percent(share)}`).join(", "));

@@ -44,10 +44,11 @@ function layerNorm(x, weight, bias, out) {
 }
 
 function gelu(x) { // GPT-2's approximation by tanh
+  const scale = Math.sqrt(2 / Math.PI);
   for (let i = 0; i < x.length; i++) {
-    x[i] *= 0.5 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x[i] + 0.044715 * x[i] ** 3)));
+    const value = x[i];
+    x[i] = 0.5 * value * (1 + Math.tanh(scale * value * (1 + 0.044715 * value * value)));
   }
-  return x;
 }
 
 // Pre-norm blocks, learned positions, a head tied to the embedding. Parameters have GPT-2's names.
@@ -119,7 +120,8 @@ class Model {
       this.attend(layer, position);
       this.add(this.linear(`${block}.attn.c_proj`, this.mixed, this.change));
       this.norm(`${block}.ln_2`);
-      gelu(this.linear(`${block}.mlp.c_fc`, this.normed, this.hidden));
+      this.linear(`${block}.mlp.c_fc`, this.normed, this.hidden);
+      gelu(this.hidden);
       this.add(this.linear(`${block}.mlp.c_proj`, this.hidden, this.change));
     }
   }

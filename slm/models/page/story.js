@@ -18,6 +18,13 @@ function sharesOf(logits, {temperature, topK, topP}) {
   return shares.map(share => share / total);
 }
 
+// How unexpected a token is, in bits: minus the logarithm of the model's own share, without the settings.
+function surpriseOf(logits, id) {
+  const largest = logits.reduce((largest, logit) => Math.max(largest, logit));
+  const total = logits.reduce((sum, logit) => sum + Math.exp(logit - largest), 0);
+  return Math.log2(total) - (logits[id] - largest) / Math.LN2;
+}
+
 // The id that a random number from [0, 1) draws.
 function draw(shares, random) {
   let likeliest = 0;
@@ -65,10 +72,10 @@ class Story {
     const state = this.model.state().slice(), logits = this.model.logitsOf(state);
     const given = place < this.ids.length;
     if (!given) this.ids.push(draw(sharesOf(logits, this.options), uniform(this.seed, place - this.promptLength)));
-    const id = this.ids[this.next++], whole = sharesOf(logits, {temperature: 1, topK: 0, topP: 1});
+    const id = this.ids[this.next++];
     const {n_layer, n_head} = this.model.config;
     const attention = this.model.attention.slice(0, n_layer * n_head * (place - start));
-    return {place, id, given, surprise: -Math.log2(whole[id]), state, start, attention};
+    return {place, id, given, surprise: surpriseOf(logits, id), state, start, attention};
   }
 }
 
