@@ -1,13 +1,17 @@
 """A Mac's GPU, as far as a machine without one can say: the scripts run with an `mps` that computes on the CPU."""
 
+import re
+
 import pytest
 import torch
-from conftest import SMALL_RUN, call, log_of
+from conftest import ROOT, SMALL_RUN, call, log_of
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map
 
 from model import GPT, GPTConfig
 from slm import devices
+from slm.config import merge_config
+from slm.config_parser import read_config_file
 from slm.training import micro_batch
 
 CPU, MPS = torch.device("cpu"), torch.device("mps")
@@ -84,3 +88,17 @@ def test_a_micro_batch_that_fits_a_macs_memory(mac, monkeypatch):
     assert largest(n_layer=12, n_head=12, n_embd=768, block_size=512) < 16
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 2**36)
     assert largest(n_layer=12, n_head=12, n_embd=768, block_size=512) == 32
+
+
+def test_the_memory_of_a_mac_in_the_docs():
+    """docs/trouble.md, by the same estimate as train.py's; a recipe's sizes are its own."""
+    text = (ROOT / "docs" / "trouble.md").read_text(encoding="utf-8")
+    lines = re.findall(r"\| `(config/\w+\.py).*?` \| (\d+).*? \| ([\d.]+) GiB \|", text)
+    assert len(lines) == 5
+    vocabularies = {"sample": 2048, "tinystories": 50257, "tinystories_8k": 8192}
+    for config, size, gibibytes in lines:
+        recipe, _ = merge_config((config, read_config_file(ROOT / config)))
+        with torch.device("meta"):
+            shape = {name: getattr(recipe, name) for name in ("n_layer", "n_head", "n_embd", "block_size", "bias")}
+            model = GPT(GPTConfig(vocab_size=vocabularies[recipe.dataset], **shape))
+        assert micro_batch.memory_estimate(model, int(size), False) / 2**30 == pytest.approx(float(gibibytes), abs=0.06)
