@@ -119,7 +119,9 @@ def peak_flops(device, dtype):
 
 
 def free_memory(device):
-    """The free memory of a CUDA device, in bytes, that this process may use."""
+    """The free memory of a GPU, in bytes, that this process may use. A Mac's GPU shares the computer's memory."""
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     free, total = torch.cuda.mem_get_info(device)
     return min(free, total * torch.cuda.get_per_process_memory_fraction(device.index))
 

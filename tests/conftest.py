@@ -314,6 +314,20 @@ def here(workshop, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory):
+    """A copy of the repository's files, committed or not, without what the scripts and tools made."""
+    folder = tmp_path_factory.mktemp("repository") / "code"
+    made = shutil.ignore_patterns("out", "venv", ".*", "__pycache__", "*.egg-info", "uv.lock")
+
+    def left_out(parent, names):
+        corpora = [name for name in names if Path(parent) == ROOT / "data" and (ROOT / "data" / name).is_dir()]
+        return {*made(parent, names), *corpora} - {".github", ".gitignore"}
+
+    shutil.copytree(ROOT, folder, ignore=left_out)
+    return folder
+
+
 def small_config(*arguments):
     """(TrainConfig, what set its options) of SMALL_RUN and more of train.py's arguments."""
     from slm.config import merge_config
