@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 import train
+from slm import devices
 from slm.errors import UserError, did_you_mean
 from slm.training.batches import TrainBatches
 
@@ -123,8 +124,10 @@ def kind_rate(wanted, patch, config, value):
 def cooldown(patch, config, value):
     """AdamW's parameters keep their rate until the last `value` of the run, Muon's follow the schedule."""
 
+    whole = replace(config)  # which `grow` leaves alone
+
     def factor(kind, step, lr):
-        return shaped(step, config, falling_at_the_end(value)) / lr if kind != "muon" and lr else 1.0
+        return shaped(step, whole, falling_at_the_end(value)) / lr if kind != "muon" and lr else 1.0
 
     rates(patch, factor)
 
@@ -300,6 +303,7 @@ def grow(patch, config, value):
             batches = run.setup.batches
             batches.sequences, batches.next_first = run.config.sequences_per_step, None
             batches.share = slice(0, batches.sequences)
+            devices.synchronize(run.setup.device)
             run.stepper.run.replay = None  # a captured step has one shape: the next one is captured again
 
     patch(train, "get_lr", by_tokens)
@@ -330,7 +334,7 @@ def reshuffle(patch, config, value):
 
 # -- by name ----------------------------------------------------------------------------------------------------------
 
-LEVERS = {  # {name: (function, its value where none is given)}
+LEVERS = {  # {name: (function, its value where none is given)}, in the order in which they are applied
     "rate": (rate, 1.5),
     "floor": (floor, 0.1),
     "linear": (linear, 1.0),
@@ -355,14 +359,13 @@ LEVERS = {  # {name: (function, its value where none is given)}
 def parse(lever):
     """(share of the steps, [(function, value)]) of `NAME[=VALUE][+NAME[=VALUE]...][@SHARE]`. Raises UserError."""
     names, _, share = lever.partition("@")
-    pulled = []
+    given = dict(part.partition("=")[::2] for part in names.split("+") if names != "base")
+    for name in given.keys() - LEVERS.keys():
+        raise UserError(f"no lever {name!r}{did_you_mean(name, [*LEVERS, 'base'])}")
     try:
-        for part in [] if names == "base" else names.split("+"):
-            name, _, value = part.partition("=")
-            if name not in LEVERS:
-                raise UserError(f"no lever {name!r}{did_you_mean(name, [*LEVERS, 'base'])}")
-            function, default = LEVERS[name]
-            pulled.append((function, float(value) if value else default))
+        pulled = [
+            (function, float(given[name] or value)) for name, (function, value) in LEVERS.items() if name in given
+        ]
         share = float(share or 1)
     except ValueError as error:
         raise UserError(f"the lever {lever!r} needs numbers behind = and @: {error}") from error
