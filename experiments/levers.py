@@ -9,7 +9,8 @@ steps, with a schedule that ends there. `base` changes nothing, so it is train.p
 First `base` runs with every seed, then each lever in turn with the first seed, and then those that are ahead of the
 base with the other seeds, the best first. Runs go side by side, one per GPU, in one process per GPU, whose later runs
 find everything compiled. --minutes begins no run that would end later; the same command goes on from there. Each result
-is a line of experiments/levers.csv.
+is a line of experiments/levers.csv. More of train.py's arguments for all runs: `--arguments="--max_iters=1000"`, with
+the equals sign.
 
 What a lever saves is counted in tokens: runs of `base` of at least two lengths say how many tokens the base needs to
 reach the lever's loss. The error is one standard error of the difference, with one standard deviation for all levers.
@@ -238,7 +239,7 @@ def main():
     parser = OptionParser(__doc__)
     parser.option("--corpus", None, "the prepared corpus, a folder under data/")
     parser.option("--recipe", "config/small_corpus.py", "the recipe of the base")
-    parser.option("--arguments", "", "more of train.py's arguments, for all runs, in quotes")
+    parser.option("--arguments", "", "more of train.py's arguments, for all runs")
     parser.option("--levers", "base", "what to try, in the order in which it is tried")
     parser.option("--seeds", "1337,1338,1339", "the first is every lever's, the others are for the best")
     parser.option("--gpus", None, "their numbers, as in 0,1, or cpu (default: all)")

@@ -303,7 +303,7 @@ def test_runs_side_by_side(recipe, monkeypatch, capsys):
     """Two processes of a CPU; a second call adds what the first did not run, and a failure ends nothing."""
     monkeypatch.setattr(levers, "TABLE", recipe / "levers.csv")
     command = ["levers.py", "--corpus", "small", "--recipe", "tiny.py", "--gpus", "cpu,cpu", "--seeds", "1,2"]
-    monkeypatch.setattr("sys.argv", [*command, "--arguments", SETTING["arguments"], "--levers", "base,rate=1e-9"])
+    monkeypatch.setattr("sys.argv", [*command, "--arguments=--max_iters=6", "--levers=base,rate=1e-9"])
     levers.main()
     rows = list(csv.DictReader(levers.TABLE.open()))
     assert {(row["lever"], row["seed"]) for row in rows} == {("base", "1"), ("base", "2"), ("rate=1e-9", "1")}
