@@ -180,6 +180,30 @@ def start_command(command, cwd, **options):
     return STARTED[-1]
 
 
+def call_on_terminal(script, *arguments, cwd, columns=80):
+    """Run a script as another process on a terminal so wide; returns all that the terminal got."""
+    master, slave = os.openpty()
+    resize_terminal(slave, columns)
+    env = {name: value for name, value in environment(TERM="xterm").items() if name != "COLUMNS"}
+    process = start(script, *arguments, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, env=env)
+    os.close(slave)
+    text = b""
+    with contextlib.suppress(OSError):  # Linux's end of a terminal
+        while more := os.read(master, 4096):
+            text += more
+    os.close(master)
+    process.wait(PATIENCE)
+    return text.decode()
+
+
+def resize_terminal(descriptor, columns):
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+
 def start_forked(script, *arguments, cwd, env=None):
     """Start a script as `start` does, where Linux can without its seconds of imports. Its standard input is empty."""
     if sys.platform != "linux":
@@ -288,6 +312,20 @@ def here(workshop, tmp_path, monkeypatch):
     (tmp_path / "data" / "small").symlink_to(workshop.path / "data" / "small")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory):
+    """A copy of the repository's files, committed or not, without what the scripts and tools made."""
+    folder = tmp_path_factory.mktemp("repository") / "code"
+    made = shutil.ignore_patterns("out", "venv", ".*", "__pycache__", "*.egg-info", "uv.lock")
+
+    def left_out(parent, names):
+        corpora = [name for name in names if Path(parent) == ROOT / "data" and (ROOT / "data" / name).is_dir()]
+        return {*made(parent, names), *corpora} - {".github", ".gitignore"}
+
+    shutil.copytree(ROOT, folder, ignore=left_out)
+    return folder
 
 
 def small_config(*arguments):

@@ -3,6 +3,8 @@
 import functools
 import re
 import shlex
+import subprocess
+import tomllib
 
 import pytest
 from conftest import ROOT, call
@@ -39,13 +41,36 @@ def options_of(script):
     return {name for script in scripts for name in re.findall(r"^  (--\w+)", call(script, "--help").out, re.MULTILINE)}
 
 
-def test_the_first_two_blocks_are_the_sample_and_the_tests():
-    """`.ci/run` takes the second one from here."""
-    (_, first), (_, second) = FENCED.findall(README)[:2]
-    assert first.count("\n") == second.count("\n") == 1
-    for step in ("requirements.txt", "prepare.py --dataset sample", "train.py config/sample.py", "sample.py --prompt"):
-        assert step in first
-    assert second.strip().endswith("python -m pytest")
+def test_the_users_three_commands_come_first():
+    first, *others = [block.splitlines() for _, block in FENCED.findall(README)]
+    commands = [line.split(" #")[0].rstrip() for line in first]
+    assert commands[-3:] == [
+        "python prepare.py",
+        "python train.py config/tinystories.py",
+        'python sample.py --prompt "Once upon a time"',
+    ]
+    assert commands[:-3] == ["python -m pip install -r requirements.txt"]
+    assert "--vocab_size 8192" in others[0][0]  # and then half the work
+
+
+def test_the_ci_finds_the_readmes_test_command():
+    """As awk does, which `.ci/run` calls: the one line with `python -m pytest` in a fenced block."""
+    (search,) = re.findall(r"^command=\$\(awk '(.*)' README.md\)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    found = subprocess.run(["awk", search, ROOT / "README.md"], capture_output=True, text=True, check=True).stdout
+    assert found == "python -m pip install -r requirements.txt -r tests/requirements.txt && python -m pytest\n"
+
+
+def test_the_repositorys_address_is_the_same_everywhere():
+    """CONTRIBUTING.md has the command that fills it in."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name = project["urls"]["Repository"].removeprefix("https://github.com/")
+    notebook = (ROOT / "docs" / "colab.ipynb").read_text(encoding="utf-8")
+    assert f"https://colab.research.google.com/github/{name}/blob/main/docs/colab.ipynb" in README
+    assert f"https://github.com/{name}/releases/latest/download/sample.pt" in README
+    assert f'\\"https://github.com/{name}\\"' in notebook
+    placeholder = "/".join(["OWNER", "REPOSITORY"])
+    left = [page for page, text in PAGES.items() if placeholder in text and page != "CONTRIBUTING.md"]
+    assert name == placeholder or (not left and placeholder not in notebook)
 
 
 def test_the_readme_has_at_most_2000_words():
