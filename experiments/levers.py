@@ -41,6 +41,7 @@ from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.files import ROOT
 from slm.options import OptionParser
+from slm.training import compilation
 from slm.training.log import read_log
 from slm.training.run_folder import read_description
 
@@ -91,9 +92,10 @@ def next_run(levers, seeds, losses, taken):
     return next((run for run in runs if run not in taken), None)
 
 
-def use_gpu(gpu):
+def begin_process(gpu):
     """Let this process see one GPU, by its number, or none, and end it with the process that started it."""
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu if gpu.isdecimal() else ""
+    compilation.dismiss_compiler = lambda: None  # the next run needs it
 
     def follow():
         multiprocessing.parent_process().join()
@@ -120,7 +122,7 @@ class Runs:
     def work(self, gpu):
         """Take runs until there is none, or until the next would end after the deadline."""
         context, device, compiled = multiprocessing.get_context("spawn"), "auto" if gpu.isdecimal() else gpu, False
-        with ProcessPoolExecutor(1, context, initializer=use_gpu, initargs=(gpu,)) as process:
+        with ProcessPoolExecutor(1, context, initializer=begin_process, initargs=(gpu,)) as process:
             while time.monotonic() + self.longest < self.deadline and (run := self.take()):
                 start = time.monotonic()
                 try:
