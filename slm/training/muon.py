@@ -62,7 +62,7 @@ class Muon(torch.optim.AdamW):
         torch._foreach_mul_(group["params"], 1 - rate * group["weight_decay"])
         for (matrices, *_), gathered in zip(stacks, self.gather(updates), strict=True):
             size = UPDATE_RMS * math.sqrt(max(matrices[0].shape))
-            gathered = gathered.to(matrices[0].dtype) * (rate * size)
+            gathered = gathered.to(matrices[0].dtype).mul_(rate * size)
             updates = [None] * len(matrices)
             for rank, update in enumerate(gathered):
                 updates[share(len(matrices), rank, len(gathered))] = update
@@ -70,7 +70,7 @@ class Muon(torch.optim.AdamW):
 
     def updates_of_share(self, gradients, averages, applied):
         """Average the gradients of matrices of one shape; the orthogonal updates of this process's share, stacked."""
-        gradients = torch.stack(gradients).nan_to_num_() * applied
+        gradients = torch.stack(gradients).nan_to_num_().mul_(applied)
         new_averages = torch.stack(averages).lerp_(gradients, (1 - MOMENTUM) * applied)
         each(torch._foreach_copy_, averages, new_averages.unbind())
         rank, world_size = (self.processes.rank, self.processes.world_size) if self.processes else (0, 1)
