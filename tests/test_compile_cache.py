@@ -1,7 +1,6 @@
 """slm/training/compile_cache.py: what a run compiled is kept, and given to the next; nothing else is."""
 
 import os
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,15 +19,11 @@ class Compiler:
         monkeypatch.setattr(torch.compiler, "load_cache_artifacts", self.load, raising=False)
         monkeypatch.setattr(torch.compiler, "save_cache_artifacts", self.save, raising=False)
 
-    def info(self, names):
-        return SimpleNamespace(artifacts={"kernels": list(names)})
-
     def load(self, code):
         self.ready |= set(code.decode().split())
-        return self.info(self.ready)
 
     def save(self):
-        return (" ".join(self.used).encode(), self.info(self.used)) if self.used else None
+        return (" ".join(self.used).encode(), "a description") if self.used else None
 
     def compile(self, *names):
         """How many of the kernels had to be compiled."""
@@ -69,14 +64,6 @@ def test_another_shape_and_another_pytorch_have_their_own_files(run, tmp_path, m
     monkeypatch.setattr(torch, "__version__", "3.0")
     assert run("a")[0] == 1
     assert len(files(tmp_path / "cache")) == 3
-
-
-def test_a_file_that_says_nothing_new_is_not_written_again(run, tmp_path):
-    run("a", "b")
-    (path,) = files(tmp_path / "cache")
-    os.utime(path, (1, 1))
-    run("b", "a")
-    assert path.stat().st_mtime == 1
 
 
 def test_without_a_folder_nothing_is_read_or_written(run, tmp_path):

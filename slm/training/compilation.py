@@ -41,9 +41,10 @@ def dismiss_compiler():
 
     Nothing may be compiled until they have ended.
     """
-    from torch._inductor.async_compile import shutdown_compile_workers
+    from torch._inductor import async_compile
 
-    threading.Thread(target=shutdown_compile_workers, name="end of the compiler").start()
+    if end := getattr(async_compile, "shutdown_compile_workers", None):  # no public function does this
+        threading.Thread(target=end, name="end of the compiler").start()
 
 
 def compile_model(model):

@@ -34,21 +34,19 @@ def kept_in(folder, shape, print_line):
         return
     name = hashlib.sha256(json.dumps([torch.__version__, shape]).encode()).hexdigest()[:16]
     path = Path(folder) / f"{name}.compiled"
-    known = load(path, print_line)
+    load(path, print_line)
     yield
-    save(path, known, print_line)
+    save(path, print_line)
 
 
 def load(path, print_line):
-    """Hand the code in a file to PyTorch; returns the keys of what the file has."""
+    """Hand the code in a file to PyTorch, which uses what has the keys that it looks for."""
     try:
-        info = torch.compiler.load_cache_artifacts(read_own(path))
-        return info and keys(info)
+        torch.compiler.load_cache_artifacts(read_own(path))
     except FileNotFoundError:
-        return None
+        pass
     except (OSError, ValueError) as error:
         print_line(f"compiling without {path} ({getattr(error, 'strerror', None) or first_line(error)})")
-        return None
 
 
 def read_own(path):
@@ -63,10 +61,10 @@ def read_own(path):
     return code
 
 
-def save(path, known, print_line):
-    """Write all that this process compiled to a file, unless that is what `load` found there."""
+def save(path, print_line):
+    """Write the code that this process compiled, or found compiled, to a file."""
     result = torch.compiler.save_cache_artifacts()
-    if result is None or keys(result[1]) == known:
+    if result is None:
         return
     try:
         make_folder(path.parent, "give another --compile_cache")
@@ -79,7 +77,3 @@ def save(path, known, print_line):
             old.unlink(missing_ok=True)
     except (OSError, UserError) as error:
         print_line(f"the compiled code is not kept: {first_line(error)}")
-
-
-def keys(info):
-    return {kind: sorted(names) for kind, names in info.artifacts.items()}
