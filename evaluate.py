@@ -72,7 +72,11 @@ def validation_loss(loaded, corpus, texts, device, dtype):
         tokens = corpus.tokens["validation"]
         size = micro_batch.candidates(model, -(-tokens // config.block_size), device, False, 0)[0]
         with tqdm(total=tokens, desc="loss", unit=" tokens", unit_scale=True, leave=False, disable=None) as bar:
-            hook = model.register_forward_hook(lambda *_: bar.update(min(size * config.block_size, tokens - bar.n)))
+
+            def count(*_):  # returns None: another value would be the model's output
+                bar.update(min(size * config.block_size, tokens - bar.n))
+
+            hook = model.register_forward_hook(count)
             try:
                 score = evaluate(model, size)
             finally:

@@ -116,14 +116,14 @@ def draw_ring(axes, centre, tokens, colours, windows):
 # -- the values of the recipes ----------------------------------------------------------------------------------------
 
 VALUES = {
-    "learning_rate": "learning rate",
-    "floor": "min_lr, as a part of the rate",
+    "learning_rate": "learning rate (peak)",
+    "floor": "min_lr / learning rate",
     "weight_decay": "weight decay",
     "dropout": "dropout",
     "tokens_per_step": "tokens per step",
-    "block_size": "context",
-    "beta2": "beta2",
-    "init_std": "init_std",
+    "block_size": "context, in tokens",
+    "beta2": "beta2 of AdamW",
+    "init_std": "init_std of new weights",
 }
 HIGHEST = 0.07  # of the vertical axis, bits per byte
 STYLES = {
@@ -131,6 +131,16 @@ STYLES = {
     "a pass and a half": {"color": "tab:orange", "marker": "s"},
     "generated stories": {"color": "tab:green", "marker": "^"},
 }
+MEANINGS = {  # of the names above, in the legend
+    "many passes": "a hundredth of TinyStories, many passes",
+    "a pass and a half": "the same, at most two passes",
+    "generated stories": "stories that a model wrote",
+}
+HOW_TO_READ = (
+    "A line joins runs that differ in one value alone. The best of them is at 0, and a run that is higher is worse by"
+    " so many bits per byte\nof validation text. Runs that differ in the seed alone lie within 0.0012. A number at the"
+    " upper edge is the height of a run above it."
+)
 LONG_WARMUP = 300  # steps; such runs would have a second difference, and shorter warm-ups follow the other values
 
 
@@ -171,7 +181,8 @@ def read_lines(path, name):
 
 def draw_values(path, table):
     """A panel a value: how many bits per byte worse than the best of its line each run is."""
-    figure, all_axes = pyplot.subplots(2, 4, figsize=(10, 5.4), sharey=True)
+    figure, all_axes = pyplot.subplots(2, 4, figsize=(10, 6.2), sharey=True)
+    figure.suptitle("How much worse a model is with another value of an option", fontsize=12)
     for axes, (name, title) in zip(all_axes.flat, VALUES.items(), strict=True):
         lines = read_lines(table, name)
         ticks = sorted({value for _, line in lines for value, _ in line})
@@ -191,12 +202,16 @@ def draw_values(path, table):
         axes.margins(x=0.15)
         axes.grid(alpha=0.3)
     for axes in all_axes[:, 0]:
-        axes.set_ylabel("bits per byte above\nthe best of the line", fontsize=9)
+        axes.set_ylabel("worse than the best of\nthe line, bits per byte", fontsize=9)
         axes.set_ylim(-0.004, HIGHEST + 0.009)
     handles, labels = all_axes[0, 0].get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
-    figure.legend(by_label.values(), by_label.keys(), loc="lower center", ncols=3, frameon=False, fontsize=9)
-    figure.tight_layout(rect=(0, 0.05, 1, 1))
+    names = [MEANINGS[label] for label in by_label]
+    figure.legend(
+        by_label.values(), names, loc="lower center", bbox_to_anchor=(0.5, 0.06), ncols=3, frameon=False, fontsize=9
+    )
+    figure.text(0.5, 0.015, HOW_TO_READ, ha="center", fontsize=8.5)
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     save(figure, path)
 
 

@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import re
 import shutil
+import sys
 
 import pytest
-from conftest import SMALL_RUN, assert_mistake, call, log_of
+from conftest import SMALL_RUN, assert_mistake, call, call_on_terminal, log_of
 
 from slm.evaluation.report import ASKS
 from slm.evaluation.sense import SENSE_NAMES
@@ -31,6 +33,18 @@ def figures(trained):
         result = call("evaluate.py", "--json", *FAST)
     assert result.status == 0, result.err
     return json.loads(result.out)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_on_a_terminal(figures, trained, monkeypatch):
+    """With a bar for each batch; the table breaks between words."""
+    monkeypatch.setenv("TQDM_MININTERVAL", "0")
+    text = call_on_terminal("evaluate.py", "--dtype=float32", *FAST, cwd=trained, columns=60)
+    assert "Traceback" not in text
+    loss = float(re.search(r"validation ([\d.]+) nats", text)[1])
+    assert loss == pytest.approx(figures["validation"]["loss"], rel=1e-2)
+    table = text[text.index("parameters, on data/small") :].replace("\r\n", "\n").split("\r")[-1]
+    assert "stories" in table and max(map(len, table.splitlines())) <= 60
 
 
 def test_the_newest_run_on_the_corpus_it_was_trained_on(figures, trained):
