@@ -114,6 +114,24 @@ def test_linear_cross_entropy(monkeypatch, rows):
     torch.testing.assert_close(torch.autograd.grad(3 * loss, (x, weight)), gradients)
 
 
+def test_linear_cross_entropy_of_many_tokens():
+    """Beyond a CPU's chunk, loss and gradients are those of float64 within float32's rounding."""
+    torch.manual_seed(1)
+    tokens = 2 * model_module.CPU_TOKENS + 300
+    x, weight = torch.randn(tokens, 32), torch.randn(128, 32)
+    targets = torch.randint(-1, 100, (tokens,))
+    results = []
+    for dtype in (torch.float32, torch.float64):
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in (x, weight)]
+        if dtype == torch.float32:
+            loss = linear_cross_entropy(*leaves, targets, 100)
+        else:
+            loss = F.cross_entropy(leaves[0] @ leaves[1][:100].t(), targets, ignore_index=-1)
+        results.append([loss, *torch.autograd.grad(loss, leaves)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one.double(), other, atol=2e-6 * other.abs().max().item(), rtol=0)
+
+
 def test_linear_cross_entropy_in_mixed_precision(monkeypatch):
     """bfloat16 products, a float32 loss, float32 gradients near those of float32."""
     monkeypatch.setattr(model_module, "LOGITS_CHUNK", 4 * 64)
