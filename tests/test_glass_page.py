@@ -144,8 +144,9 @@ def test_pressing_again_tells_another_story_and_a_seed_the_same(browser, page):
     assert browser.run("shown.ids.slice(0, 30)") == first
     assert not browser.run("goOn.disabled")
     length = browser.run("shown.tokens.length")
-    browser.run("goOn.click()")
+    browser.run("fields.temperature.value = 0; goOn.click()")  # goes on with the story's own settings
     browser.wait(f"shown.tokens.length > {length + 5}")
+    assert browser.run("fields.temperature.value") == "0.8"
 
 
 @pytest.mark.parametrize(

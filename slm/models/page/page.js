@@ -233,7 +233,11 @@ for (const field of Object.values(fields)) {
     refresh();
   });
 }
-goOn.addEventListener("click", () => tell().catch(error => fail(error.message)));
+goOn.addEventListener("click", () => {
+  readLink(visited[here]); // with the story's own settings, so that its link stays true
+  showSettings();
+  tell().catch(error => fail(error.message));
+});
 back.addEventListener("click", () => history.back());
 forward.addEventListener("click", () => history.forward());
 copy.addEventListener("click", async () => {
