@@ -10,6 +10,7 @@ from page_helpers import browser, one_thread, random_model, save_page, small_enc
 from slm.errors import UserError
 from slm.models.generation import prompt_tokens, sample_token, stream, uniforms
 from slm.models.to_page import dequantize, describe_measured, quantize, save_story_page
+from slm.training.log import read_sense
 
 __all__ = ["browser", "one_thread"]  # fixtures
 
@@ -147,7 +148,12 @@ def test_a_character_appears_whole_and_end_of_text_ends(browser, tmp_path):
     assert [text for text in texts if text] == ["\ufeff", "é", " ", "👩", "🏽", "!", "∎"]
 
 
-def test_what_was_measured_is_a_line():
+def test_what_was_measured_is_a_line(tmp_path):
+    log = "step,tokens,seconds,train_loss,val_loss,val_bpb,lr,grad_norm,sense_order,sense_who\n"
+    log += "5,1,1,,3,1,,,0.5,0.25\n10,1,1,,2,1,,,0.955,0.5\n15,1,1,2,,,,,,\n"
+    (tmp_path / "log.csv").write_text(log)
+    assert read_sense(tmp_path / "log.csv", 10) == {"order": 0.955, "who": 0.5}
+    assert read_sense(tmp_path / "log.csv", 15) == read_sense(tmp_path / "none.csv", 10) == {}
     assert describe_measured(None, None, {}) == ""
     line = describe_measured(1.234, 0.567, {"order": 0.955, "who": 0.5})
     assert line.startswith("Validation loss: 1.23 nats per token, 0.57 bits per byte. ")

@@ -140,7 +140,7 @@ function showLook() {
   spans.forEach((span, i) => span.style.setProperty("--look", (0.65 * Math.sqrt(ofSpan(i) / most)).toFixed(3)));
   const beginning = token.start === 0 ? ` ${percent(shares[0])} went to the sign that begins a story.` : "";
   element("looked").textContent =
-    `The darker a word, the more the model looked at it when it chose “${label(token.id)}”.${beginning}`;
+    `The stronger its colour, the more the model looked at a word when it chose “${label(token.id)}”.${beginning}`;
 }
 
 // -- the controls -------------------------------------------------------------------------------------------------

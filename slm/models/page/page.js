@@ -178,12 +178,14 @@ function stop() {
 
 let decoder; // keeps the bytes of a character until it is whole
 
-// What a token is called: spaces in front of it are a dot, bytes that are no text are hexadecimal.
+// What a token is called: spaces at its ends are dots, bytes that nobody can see are hexadecimal.
 function label(id) {
   if (id === data.endOfText) return "the end";
   const bytes = Uint8Array.from(data.tokens[id], character => character.charCodeAt(0));
   const text = new TextDecoder("utf-8", {ignoreBOM: true}).decode(bytes);
-  if (text.includes("\ufffd")) return Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join(" ");
+  if (/\ufffd|(?![ \n\t])[\p{C}\p{Z}]/u.test(text)) {
+    return Array.from(bytes, byte => byte.toString(16).padStart(2, "0")).join(" ");
+  }
   return text.replace(/^ +| +$/g, spaces => "·".repeat(spaces.length)).replace(/\n/g, "↵").replace(/\t/g, "→");
 }
 
@@ -233,7 +235,11 @@ for (const field of Object.values(fields)) {
     refresh();
   });
 }
-goOn.addEventListener("click", () => tell().catch(error => fail(error.message)));
+goOn.addEventListener("click", () => {
+  readLink(visited[here]); // with the story's own settings, so that its link stays true
+  showSettings();
+  tell().catch(error => fail(error.message));
+});
 back.addEventListener("click", () => history.back());
 forward.addEventListener("click", () => history.forward());
 copy.addEventListener("click", async () => {
