@@ -72,9 +72,9 @@ class Figure(NamedTuple):
 class Bench:
     """What the stages share: the model and corpus of a recipe, and a stopwatch."""
 
-    def __init__(self, config, set_by, folder):
+    def __init__(self, config, set_by, folder, group=None):
         self.config, self.set_by, self.folder = config, set_by, folder
-        self.setup = set_up(config, set_by)
+        self.setup = set_up(config, set_by, None, group)
         self.device, self.dtype, self.corpus = self.setup.device, self.setup.dtype, self.setup.corpus
 
     @functools.cached_property

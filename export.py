@@ -30,6 +30,7 @@ from slm.models.model_card import model_card, read_corpus
 from slm.models.to_gguf import save_gguf
 from slm.models.to_huggingface import save_huggingface
 from slm.options import OptionParser
+from slm.training.log import read_sense
 from slm.training.optimizers import describe_optimizer
 
 
@@ -55,11 +56,12 @@ def main():
     model, encoding, name = loaded.model, loaded.encoding, target.resolve().name
     if page:
         gpt2.check_logits(model, gpt2.gpt2_parameters(model))
-        from slm.models.to_page import save_story_page
+        from slm.models.to_page import describe_measured, save_story_page
 
         make_folder(target.parent, f"{target} goes into it")
         trained_as = Path(loaded.config.get("out_dir") or options.model).name  # of a checkpoint file, the run's name
-        save_story_page(model, encoding, target, trained_as)
+        sense = read_sense(Path(loaded.path).parent / "log.csv", loaded.step)
+        save_story_page(model, encoding, target, trained_as, describe_measured(loaded.val_loss, loaded.val_bpb, sense))
         size = target.stat().st_size
     elif gguf:
         make_folder(target.parent, f"{target} goes into it")

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import nn
 
 # numbers in a chunk of logits of linear_cross_entropy. Compiled, a number takes 16 bits, and a large chunk keeps a GPU
-# busy; otherwise it takes 32 or more
-LOGITS_CHUNK, LOGITS_CHUNK_COMPILED = 2**25, 2**30
+# busy; otherwise it takes 32 or more. On a CPU a chunk has at most so many tokens: its caches are small
+LOGITS_CHUNK, LOGITS_CHUNK_COMPILED, CPU_TOKENS = 2**25, 2**30, 512
 
 
 @dataclass
@@ -99,36 +99,42 @@ def linear_cross_entropy(x, weight, targets, vocab_size):
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-    rows = max(1, (LOGITS_CHUNK_COMPILED if torch.compiler.is_compiling() else LOGITS_CHUNK) // weight.size(0))
-    needs_grad = torch.is_grad_enabled()
+    needs_grad, compiling = torch.is_grad_enabled(), torch.compiler.is_compiling()
+    rows = max(1, (LOGITS_CHUNK_COMPILED if compiling else LOGITS_CHUNK) // weight.size(0))
+    if device == "cpu" and not compiling:
+        rows = min(rows, CPU_TOKENS)
     loss, grads_x = torch.zeros((), device=x.device), []
-    with torch.no_grad(), torch.autocast(device, enabled=False):
+    with torch.no_grad():
         head, token_ids = weight.to(dtype), torch.arange(weight.size(0), device=x.device)
         grad_head = torch.zeros_like(weight) if needs_grad else None
         for start in range(0, x.size(0), rows):
             chunk, target = x[start : start + rows].to(dtype), targets[start : start + rows]
             logits = chunk @ head.t()
             logits[:, vocab_size:] = -math.inf
-            if not needs_grad:
-                log_probs = F.log_softmax(logits, -1, dtype=torch.float32)
-                loss = loss + F.nll_loss(log_probs, target, ignore_index=-1, reduction="sum")
-                continue
-            logits, target = logits.float(), target[:, None]
-            # an infinite sum makes every gradient of a token without a target 0
-            log_sum = logits.logsumexp(-1, keepdim=True).masked_fill(target < 0, math.inf)
-            loss = loss + torch.where(target < 0, 0, log_sum - logits.gather(-1, target.clamp_min(0))).sum()
             # d loss / d logits = softmax - one-hot; the division by the count comes last, because the quotient alone,
             # without the factor of float16's scaler, is too small for float16
-            grad = logits.sub_(log_sum).exp_().sub_((token_ids == target).float()).to(dtype)
+            if needs_grad and compiling:  # fewest kernels
+                logits, target = logits.float(), target[:, None]
+                # an infinite sum makes every gradient of a token without a target 0
+                log_sum = logits.logsumexp(-1, keepdim=True).masked_fill(target < 0, math.inf)
+                loss = loss + torch.where(target < 0, 0, log_sum - logits.gather(-1, target.clamp_min(0))).sum()
+                grad = logits.sub_(log_sum).exp_().sub_((token_ids == target).float()).to(dtype)
+            else:  # fewest passes over memory
+                log_probs = F.log_softmax(logits, -1, dtype=torch.float32)
+                loss = loss + F.nll_loss(log_probs, target, ignore_index=-1, reduction="sum")
+                if not needs_grad:
+                    continue
+                target, missing = target.clamp_min(0)[:, None], (target < 0)[:, None]
+                grad = log_probs.masked_fill_(missing, -math.inf).exp_()
+                grad = grad.scatter_add_(-1, target, missing.float() - 1).to(dtype)
             grads_x.append(grad @ head)
             grad_head += grad.t() @ chunk
         count = (targets >= 0).sum()
     if needs_grad:
-        with torch.autocast(device, enabled=False):
-            # Adds 0 to the loss and hands the gradients computed above to autograd: the gradient of `linear` by x is
-            # grads_x, by weight grad_head. An autograd.Function would do so too, but the compiler does not cache it
-            linear = (x * torch.cat(grads_x)).sum() + (weight * grad_head).sum()
-            loss = loss + (linear - linear.detach())
+        # Adds 0 to the loss and hands the gradients computed above to autograd: the gradient of `linear` by x is
+        # grads_x, by weight grad_head. An autograd.Function would do so too, but the compiler does not cache it
+        linear = (x * torch.cat(grads_x)).sum() + (weight * grad_head).sum()
+        loss = loss + (linear - linear.detach())
     return loss / count
 
 
@@ -171,12 +177,10 @@ class GPT(nn.Module):
         x, head = self.hidden_states(idx), self.lm_head.weight
         if targets is None:
             return self.logits(x[:, -1:]), None
-        large = torch.compiler.is_compiling() or targets.numel() * head.size(0) > LOGITS_CHUNK
-        if large and not with_logits:
+        if not with_logits:
             return None, linear_cross_entropy(x.flatten(0, 1), head, targets.flatten(), self.config.vocab_size)
         logits = self.logits(x)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
-        return logits if with_logits else None, loss
+        return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)
 
     def hidden_states(self, idx, positions=None, kv_caches=None):
         """What the head reads, (B, T, C), for token ids idx (B, T).

@@ -4,7 +4,8 @@
     python prepare.py --vocab_size 8192                 ... and a vocabulary of 8,192 tokens, trained on the stories
     python prepare.py --dataset sample                  the embedded sample: no network, a few seconds
     python prepare.py --dataset my_stories.txt          a .txt, .csv, .tsv, .json, .jsonl, .parquet or .arrow file,
-                                                        plain, .gz or .zst, or a folder of them
+                                                        plain, .gz or .zst, or a folder of them; the vocabulary is
+                                                        trained on it, in the size that fits
     python prepare.py --dataset my_stories.txt --vocab_of out/tinystories      ... to fine-tune that run on
 
 It says what it understood before it begins: the format, the files of each split, the first story. A .bin is a flat
@@ -35,10 +36,11 @@ from slm.text.prepared_folder import check_name, partial_folder, prepared_alread
 from slm.text.splits import Leaks, split_off_validation
 from slm.text.story_bytes import split_name
 
-SAMPLE_VOCAB_SIZE = 2048
+# of the recipes' data sets in config/; another text gets the size that fits it
+VOCAB_SIZES = {"sample": 2048, "tinystories": tokenizer.GPT2_VOCAB_SIZE, "tinystories_8k": 8192}
 VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
-OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story")  # options of `sources.open_source`
+OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story", "blank_lines")  # options of `open_source`
 OPTIONAL = (*OF_THE_SOURCE, "drop_leaks")  # options that are in a recipe only where they are given
 BEGINNING = 80  # letters of a story that are shown
 
@@ -47,10 +49,17 @@ def parse_options():
     parser = OptionParser(__doc__)
     parser.option("--dataset", "roneneldan/TinyStories", "a data set on the hub, `sample`, or a local file or folder")
     parser.option("--name", None, "the folder under data/ (default: the last part of the dataset, in lower case)")
-    parser.option("--vocab_size", None, "train so many tokens; 0: GPT-2's vocabulary (default: 0; sample: 2048)", int)
+    parser.option(
+        "--vocab_size",
+        None,
+        "train so many tokens, or gpt2: GPT-2's (default: what fits the text; TinyStories: gpt2; sample: 2048)",
+        vocab_size,
+        "N",
+    )
     parser.option("--vocab_of", None, "the vocabulary of a run, checkpoint or exported folder, to fine-tune it")
     parser.option("--text_column", "text", "the column that holds the stories; a.b: the column b inside of a")
-    parser.option("--file_is_story", False, "each .txt file of a folder is one story, whatever is in it")
+    parser.option("--file_is_story", False, "each .txt file is one story, whatever is in it")
+    parser.option("--blank_lines", False, "blank lines separate the stories of a .txt, whatever is in it")
     parser.option("--max_stories", None, "the first N stories of each split that the source has (default: all)", int)
     parser.option("--split", None, "the split to train on, where it is not called train")
     parser.option("--config", None, "the configuration of a data set on the hub that has several")
@@ -72,18 +81,17 @@ def parse_options():
     options = parser.parse()
 
     options.dataset = sources.plain_name(options.dataset)
-    if not options.name:
-        last_part = split_name(Path(options.dataset).expanduser().resolve().name)[0]
-        options.name = re.sub(r"[^\w.-]+", "_", last_part).lower()
+    last_part = split_name(Path(options.dataset).expanduser().resolve().name)[0]
+    last_part = re.sub(r"[^\w.-]+", "_", last_part).lower()
+    options.name = options.name or last_part
     check_name(options.name)
     if options.vocab_of and options.vocab_size is not None:
         raise UserError("--vocab_of brings its own vocabulary size: leave --vocab_size out")
     if options.vocab_size is None:
-        options.vocab_size = SAMPLE_VOCAB_SIZE if options.dataset == "sample" else 0
-    options.vocab_size = options.vocab_size or tokenizer.GPT2_VOCAB_SIZE
-    if not tokenizer.SMALLEST_VOCAB_SIZE <= options.vocab_size <= tokenizer.GPT2_VOCAB_SIZE:
+        options.vocab_size = VOCAB_SIZES.get(options.name) or VOCAB_SIZES.get(last_part)
+    elif not tokenizer.SMALLEST_VOCAB_SIZE <= options.vocab_size <= tokenizer.GPT2_VOCAB_SIZE:
         bounds = f"{tokenizer.SMALLEST_VOCAB_SIZE} to {tokenizer.GPT2_VOCAB_SIZE}"
-        raise UserError(f"--vocab_size must be 0 or {bounds}, not {options.vocab_size}")
+        raise UserError(f"--vocab_size must be gpt2 or {bounds}, not {options.vocab_size}")
     if options.max_stories is not None and options.max_stories < 1:
         raise UserError(f"--max_stories must be at least 1, not {options.max_stories}")
     if options.threads < 1:
@@ -91,14 +99,19 @@ def parse_options():
     return options
 
 
-def model_to_tune(name):
-    """(encoding, block_size) of a run, a checkpoint file or a Hugging Face folder. Raises UserError."""
+def vocab_size(text):
+    """The number of tokens that --vocab_size says."""
+    return tokenizer.GPT2_VOCAB_SIZE if text in ("gpt2", "0") else int(text)
+
+
+def vocabulary_of(name):
+    """The encoding of a run, a checkpoint file or a Hugging Face folder. Raises UserError."""
     if name in GPT2_NAMES and not os.path.exists(name):
-        return tokenizer.gpt2(), 1024  # without a download
+        return tokenizer.gpt2()  # without a download
     from slm.models import load  # and with it PyTorch, which nothing else here needs
 
     contents, _ = load.read_model(name)
-    return tokenizer.from_text(contents["tokenizer"]), contents["model_config"]["block_size"]
+    return tokenizer.from_text(contents["tokenizer"])
 
 
 def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_rows=False):
@@ -127,17 +140,24 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
             least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
             splits, repeated = split_off_validation(splits["train"], fraction, least)
             say_story("last", source.splits["train"].last)
+            if source.splits["train"].stories == 1:
+                end = next(iter(splits["validation"]))
+                say(f"one continuous text: its last {len(end):,} letters are for validation")
 
         # the vocabulary
         packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
-        if encoding is None and recipe["vocab_size"] == tokenizer.GPT2_VOCAB_SIZE:
+        asked = recipe.get("vocab_size")
+        if encoding is None and asked == tokenizer.GPT2_VOCAB_SIZE:
             encoding = tokenizer.gpt2()
         elif encoding is None:
-            say(f"vocabulary: training {recipe['vocab_size']:,} tokens on the stories")
             train, units = splits["train"], {"unit": " stories", "unit_scale": True}
             bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, **units)
-            encoding = tokenizer.train_bpe(bar, recipe["vocab_size"])
+            encoding, reason = tokenizer.train_vocabulary(bar, asked)
+            say(f"vocabulary: {encoding.n_vocab:,} tokens, trained on the stories, {reason}")
             packages.append("tokenizers")
+        vocabulary = {"vocab_size": encoding.n_vocab}
+        if asked not in (None, encoding.n_vocab):
+            vocabulary["asked_vocab_size"] = asked
 
         # the tokens
         counts = {}
@@ -165,16 +185,20 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
 
         # what they are
         first_bad = next((split.first_bad for split in source.splits.values() if split.bad), None)
-        meta = recipe | {
-            "splits": counts,
-            "empty_rows": sum(split.empty for split in source.splits.values()),
-            "bad_rows": sum(split.bad for split in source.splits.values()),
-            "first_bad_row": first_bad and f"{first_bad.where}: {first_bad.reason}",
-            "marked_stories": sum(split.marked for split in source.splits.values()),
-            "repeated_stories": repeated,
-            "leaked_stories": leaks and found,
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-        }
+        meta = (
+            recipe
+            | vocabulary
+            | {
+                "splits": counts,
+                "empty_rows": sum(split.empty for split in source.splits.values()),
+                "bad_rows": sum(split.bad for split in source.splits.values()),
+                "first_bad_row": first_bad and f"{first_bad.where}: {first_bad.reason}",
+                "marked_stories": sum(split.marked for split in source.splits.values()),
+                "repeated_stories": repeated,
+                "leaked_stories": leaks and found,
+                "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+            }
+        )
         return write_description(partial, encoding, meta)
 
 
@@ -195,33 +219,30 @@ def summary(folder, meta, command):
     for key, text in (
         ("empty_rows", "empty rows, left out"),
         ("bad_rows", f"rows that cannot be read, left out (the first: {meta.get('first_bad_row')})"),
-        ("repeated_stories", "stories equal to an earlier one (all equal stories are in one split)"),
+        ("repeated_stories", "stories equal to an earlier one, kept (equal stories are in one split)"),
         ("marked_stories", "stories with <|endoftext|> inside (it is read as text)"),
     ):
         if meta.get(key):
             lines.append(f"{text}: {meta[key]:,}")
-    if "--block_size" in command:
-        lines.append(
-            "a split is shorter than the recipe's context: more text, or a larger --validation_fraction, helps"
-        )
     return [*lines, f"vocabulary {meta['vocab_size']:,} in {folder}", f"next: {command}"]
 
 
 def main():
     options = parse_options()
-    encoding = block_size = None
+    encoding = None
     if options.vocab_of:
         options.vocab_of = os.path.expanduser(options.vocab_of)
-        encoding, block_size = model_to_tune(options.vocab_of)
+        encoding = vocabulary_of(options.vocab_of)
     folder = Path("data") / options.name
     recipe = {
         "source": options.dataset,
         "source_stamp": sources.source_stamp(options.dataset),
         "text_column": options.text_column,
         "validation_fraction": options.validation_fraction,
-        "vocab_size": encoding.n_vocab if encoding else options.vocab_size,
         "vocab_of": tokenizer.sha256(tokenizer.to_text(encoding)) if encoding else None,
     }
+    if encoding or options.vocab_size:  # else what fits, and any that is there
+        recipe["vocab_size"] = encoding.n_vocab if encoding else options.vocab_size
     recipe |= {key: getattr(options, key) for key in OPTIONAL if getattr(options, key)}
     start = time.perf_counter()
     meta = None if options.force else prepared_already(folder, recipe, OPTIONAL)
@@ -230,7 +251,7 @@ def main():
     else:
         meta = prepare(recipe, folder, options.threads, encoding, options.streaming, options.allow_bad_rows)
         say(f"prepared in {time.perf_counter() - start:.1f} s")
-    command = train_command(folder, meta, options.vocab_of, block_size)
+    command = train_command(folder, meta, options.vocab_of)
     for line in summary(folder, meta, command):
         say(line)
     if not options.vocab_of and fitting_recipe(folder, meta) != "sample":

@@ -3,6 +3,7 @@
     python sample.py "Once upon a time"                              from the newest run under out/
     python sample.py --model out/tinystories --num_samples 3         three stories with openings of the model's choice
     python sample.py "Tom had a kite." "Lily had a boat."            one story for each prompt
+    python sample.py --prompts openings.txt                          one story for each line of a file
     echo "Tom had a red kite." | python sample.py -                  the prompt from standard input
     python sample.py --interactive                                   one prompt per line, until Ctrl-D
 
@@ -26,11 +27,15 @@ import torch
 
 from slm import devices
 from slm.errors import UserError, printable, run_script
+from slm.files import read_regular, user_path
 from slm.models.generation import prompt_tokens, stream
 from slm.models.load import load_model
 from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments
+from slm.terminal import no_echo
 
 SEPARATOR = "-" * 15
+STORIES_AT_ONCE = 32  # of several prompts
+LARGEST_FILE = 2**24  # bytes of prompts
 
 
 class StoryPrinter:
@@ -69,7 +74,8 @@ class StoryPrinter:
             last = self.current == len(self.texts) - 1
             sys.stdout.write("\n" if last else f"\n{SEPARATOR}\n")
             self.current += 1
-        sys.stdout.flush()
+        if not sys.stdout.isatty():  # which shows a word once it is whole
+            sys.stdout.flush()
 
 
 def read_prompt(prompt):
@@ -80,6 +86,19 @@ def read_prompt(prompt):
         return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise UserError("the prompt on standard input is not UTF-8") from error
+
+
+def read_prompts(path):
+    """The prompts of a file, one per line; an empty line is an empty prompt. Raises UserError."""
+    try:
+        text = read_regular(user_path(path), LARGEST_FILE).decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: save it as UTF-8, one prompt per line") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read the prompts in {path}: {getattr(error, 'strerror', None) or error}") from error
+    if not text:
+        raise UserError(f"{path} is empty: write one prompt per line")
+    return text.removesuffix("\n").split("\n")
 
 
 def tell_stories(loaded, prompts, options, sampling, generator):
@@ -97,21 +116,29 @@ def tell_stories(loaded, prompts, options, sampling, generator):
             " the end of it",
             file=sys.stderr,
         )
-    printer = StoryPrinter(encoding, [prompt for prompt in prompts for _ in range(options.num_samples)])
-    rows = [row for row in tokens for _ in range(options.num_samples)]
-    start, count = time.perf_counter(), 0
-    try:
-        for new_tokens in stream(
-            model, rows, options.max_new_tokens, stop_token=encoding.eot_token, generator=generator, **sampling
-        ):
-            count += sum(token is not None for token in new_tokens)
-            printer.add(new_tokens)
-    except RuntimeError as error:
-        if devices.is_out_of_memory(error):
-            raise UserError(f"out of memory: give a smaller --num_samples than {options.num_samples}") from error
-        raise
-    finally:
-        printer.finish()
+    start, count, at_once = time.perf_counter(), 0, max(1, STORIES_AT_ONCE // options.num_samples)
+    for first in range(0, len(prompts), at_once):
+        if first:
+            print(SEPARATOR)
+        rows = [number for number in range(len(prompts))[first : first + at_once] for _ in range(options.num_samples)]
+        printer = StoryPrinter(encoding, [prompts[number] for number in rows])
+        try:
+            for new_tokens in stream(
+                model,
+                [tokens[number] for number in rows],
+                options.max_new_tokens,
+                stop_token=encoding.eot_token,
+                generator=generator,
+                **sampling,
+            ):
+                count += sum(token is not None for token in new_tokens)
+                printer.add(new_tokens)
+        except RuntimeError as error:
+            if devices.is_out_of_memory(error):
+                raise UserError(f"out of memory: give a smaller --num_samples than {options.num_samples}") from error
+            raise
+        finally:
+            printer.finish()
     print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
 
 
@@ -129,7 +156,8 @@ def for_each_prompt(answer):
             prompt = input("> " if terminal else "")
             if number and not terminal:
                 print(SEPARATOR)
-            answer(prompt)
+            with no_echo():
+                answer(prompt)
         except EOFError:
             return
         except KeyboardInterrupt:
@@ -141,8 +169,9 @@ def for_each_prompt(answer):
 def main():
     parser = OptionParser(__doc__)
     about_prompts = "start of a story (default: the model's choice); -: read it from standard input"
-    parser.add_argument("prompts", nargs="*", metavar="PROMPT", help=about_prompts)
-    parser.texts_option("--prompt", "the same, also for a text that begins with a dash")
+    parser.add_argument("texts", nargs="*", metavar="PROMPT", help=about_prompts)
+    parser.texts_option("--prompt", "the same, also for a text that begins with a dash; may be given several times")
+    parser.option("--prompts", None, "a file of prompts, one per line", metavar="FILE")
     parser.option("--interactive", False, "read prompts, one per line, until the input ends (Ctrl-D)")
     add_model_option(parser)
     add_sampling_options(parser)
@@ -150,11 +179,12 @@ def main():
     parser.option("--dtype", "auto", "auto, float32, bfloat16 or float16")
     options = parser.parse()
     sampling = sampling_arguments(options)
-    prompts = [*options.prompt, *options.prompts]
-    if options.interactive and prompts:
+    prompts = [*options.prompt, *options.texts]
+    if options.interactive and (prompts or options.prompts):
         raise UserError("--interactive reads prompts itself: leave the prompt out")
     if prompts.count("-") > 1:
         raise UserError("standard input holds one prompt: give - once")
+    from_file = read_prompts(options.prompts) if options.prompts else []
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
 
@@ -167,7 +197,8 @@ def main():
     if options.interactive:
         for_each_prompt(lambda prompt: tell_stories(loaded, [prompt], options, sampling, generator))
     else:
-        tell_stories(loaded, list(map(read_prompt, prompts)) or [""], options, sampling, generator)
+        prompts = [*map(read_prompt, prompts), *from_file] or [""]
+        tell_stories(loaded, prompts, options, sampling, generator)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from slm.config import TrainConfig, config_help, merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.options import terminal_width, wrap_doc
-from slm.training import micro_batch, resume, snapshot
+from slm.training import compilation, micro_batch, resume, snapshot
 from slm.training.optimizers import make_optimizer
 from slm.training.recorder import Recorder
 from slm.training.setup import Setup, join_processes, set_up
@@ -67,7 +67,7 @@ def set_lr(optimizer, lr):
             group["lr"] = lr
 
 
-def configure_optimizer(model, config, device):
+def configure_optimizer(model, config, device, group=None):
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only."""
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
@@ -77,7 +77,7 @@ def configure_optimizer(model, config, device):
     lr = torch.tensor(config.learning_rate, device=device) if cuda else config.learning_rate
     options = {"lr": lr, "betas": (config.beta1, config.beta2), "fused": device.type != "mps", "capturable": cuda}
     dtype = devices.pick_dtype(config.dtype, device)
-    return make_optimizer(config.optimizer, model, groups, dtype, **options)
+    return make_optimizer(config.optimizer, model, groups, dtype, group, **options)
 
 
 def configure_scaler(device, dtype):
@@ -231,8 +231,11 @@ def begin(config, set_by, loaded, group):
         recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
     if loaded:
         loaded.clear()  # frees its memory
-    setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
+    if setup.group.world_size > 1:
+        setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
     recorder.begin(stepper)
+    if setup.compiled:
+        compilation.dismiss_compiler()
     setup.model.train()
     recorder.progress.start(state.step)
     return Run(config, setup, state, stepper, recorder, StopSignals())
@@ -240,7 +243,7 @@ def begin(config, set_by, loaded, group):
 
 def make_stepper(config, setup, state, print_line):
     """The Stepper of a run: a new optimizer, and `train_step` as fast as the device allows. Raises UserError."""
-    optimizer = configure_optimizer(setup.model, config, setup.device)
+    optimizer = configure_optimizer(setup.model, config, setup.device, setup.group)
     scaler = configure_scaler(setup.device, setup.dtype)
     return prepare_steps(train_step, optimizer, scaler, config, setup, state, print_line)
 

@@ -1,7 +1,7 @@
 """Fine-tune a model on your own text: a few hundred small steps.
 
 The text must have the model's own vocabulary, which --vocab_of gives it. In a .txt a line `<|endoftext|>` or a blank
-line separates stories. The model is a run, a checkpoint, or an exported folder:
+line separates stories; a few stories are enough. The model is a run, a checkpoint, or an exported folder:
 
     python prepare.py --dataset my_text.txt --vocab_of out/tinystories
     python train.py config/finetune.py --init_from=out/tinystories --dataset=my_text
@@ -10,7 +10,7 @@ line separates stories. The model is a run, a checkpoint, or an exported folder:
 Or it is GPT-2 itself, 124 M parameters from the Hugging Face hub (`pip install safetensors`). GPT-2 has 1,024
 positions; fewer take less memory and time:
 
-    python prepare.py --dataset my_text.txt
+    python prepare.py --dataset my_text.txt --vocab_of gpt2
     python train.py config/finetune.py --init_from=gpt2 --dataset=my_text --block_size=256
 
 The model decides the shape. best.pt is the step with the lowest validation loss, before the model learns a short text

@@ -1,13 +1,13 @@
-"""Measure the speed on 1, 2, 4, ... GPUs of this machine, and keep it in experiments/scaling.csv and scaling.png.
+"""Measure the speed on 1, 2, 4, ... GPUs of this machine: experiments/scaling.csv and docs/pictures/scaling.png.
 
     python -m experiments.scaling                                           two recipes, on up to all GPUs
     python -m experiments.scaling config/tinystories_8k.py --processes 1,8
     python -m experiments.scaling config/sample.py --device cpu             processes of a CPU, over gloo
     python -m experiments.scaling --draw                                    only the table and the picture again
 
-For each number of processes bench.py measures two steps: the recipe's own, cut up, and one that grows with the
-processes. train.py takes the first steps of the recipe's run, and their losses are compared. Each measurement adds a
-line to the table; a run that fails prints why, and the rest go on.
+For each number of processes, one start (experiments/scaling_process.py) measures two steps: the recipe's own, cut up,
+and one that grows with the processes. It also takes the first steps of the recipe's run, and their losses are compared.
+Each measurement adds a line to the table; one that fails prints why, and the rest go on.
 """
 
 import json
@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from experiments.runs import add, produced_by, read_table, save
+from experiments.scaling_process import CUT, GROWING
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
@@ -27,70 +28,61 @@ from slm.errors import UserError, run_script
 from slm.files import ROOT
 from slm.options import OptionParser
 from slm.text.corpus import Corpus
-from slm.training.log import read_log
 from slm.training.run_folder import describe_run
 
-TABLE, PLOT = ROOT / "experiments" / "scaling.csv", ROOT / "experiments" / "scaling.png"
+TABLE, PLOT = ROOT / "experiments" / "scaling.csv", ROOT / "docs" / "pictures" / "scaling.png"
 FIELDS = "recipe,processes,step,tokens_per_step,tokens_per_second,sum_mb,sum_ms,loss_steps,train_loss"
 FIELDS = f"{FIELDS},device,torch,commit,date".split(",")
 RECIPES = ["config/tinystories_8k.py", "config/tinystories_30m.py"]
-CUT, GROWING = "cut up", "growing"
 
 
-def launch(script, processes, *arguments):
-    """What a script prints under torchrun, or None where it failed and this has printed why."""
+def launch(processes, *arguments):
+    """Yield the lines that the processes print, parsed, while they run. Where they fail, print why."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-    done = subprocess.run(
-        [*launcher, str(ROOT / script), *arguments],
-        env={"OMP_NUM_THREADS": "1"} | os.environ,  # torchrun's default for several processes, here for one too
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode == 0:
-        return done.stdout
-    sentences = [line for line in done.stderr.splitlines() if line.startswith(f"{script}: ")]
-    why = sentences[0] if sentences else done.stderr
-    print(f"failed on {processes}: {script} {' '.join(arguments)}\n{why}", file=sys.stderr, flush=True)
-    return None
+    command = [*launcher, "-m", "experiments.scaling_process", *arguments]
+    paths = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    # one thread is torchrun's default for several processes, here it is for one too
+    env = {"OMP_NUM_THREADS": "1"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    with (
+        tempfile.TemporaryFile("w+", errors="replace") as errors,
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    yield json.loads(line)
+            status = process.wait()
+        except BaseException:
+            process.terminate()  # and torchrun ends the others
+            raise
+        if status:
+            errors.seek(0)
+            text = errors.read()
+            sentences = [line for line in text.splitlines() if line.startswith("scaling_process.py: ")]
+            print(f"failed on {processes}: {(sentences or [text])[0]}", file=sys.stderr, flush=True)
 
 
-def measure_loss(recipe, processes, steps, machine):
-    """The loss of the last of so many steps of train.py; None where it failed."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = [f"--max_iters={steps}", f"--eval_interval={steps}", "--eval_iters=1", "--log_interval=1"]
-        options += [f"--out_dir={folder}/run", "--sample_prompt=", *machine]
-        if launch("train.py", processes, recipe, *options) is None:
-            return None
-        return read_log(Path(folder) / "run" / "log.csv")[-1]["train_loss"]
-
-
-def measure_speed(recipe, processes, batch_size, machine):
-    """bench.py's figures, {what: figure}; None where it failed."""
-    output = launch("bench.py", processes, "train", recipe, f"--batch_size={batch_size}", "--json", *machine)
-    return output and {figure["what"]: figure for figure in map(json.loads, output.splitlines())}
-
-
-def measure(recipe, config, code, processes, steps, machine):
+def measure(recipe, code, processes, steps, machine):
     """Yield a line of the table for each step that could be measured on so many processes; code: of `describe_run`."""
-    loss = measure_loss(recipe, processes, steps, machine)
-    for step in (CUT, GROWING) if processes > 1 else (CUT,):
-        growth = processes if step == GROWING else 1
-        figures = measure_speed(recipe, processes, growth * config.batch_size, machine)
-        if not figures:
+    print(f"{recipe} on {processes}: starting", flush=True)
+    for line in launch(processes, str(steps), recipe, *machine):
+        place = f"{recipe} on {processes}, {line['step']}"
+        if "says" in line:
+            print(f"{place}: {line['says']}", flush=True)
             continue
-        what, speed = next((what, figure) for what, figure in figures.items() if what.startswith("tokens/s"))
+        figures = {figure["what"]: figure["value"] for figure in line["figures"]}
+        what, speed = next((what, value) for what, value in figures.items() if what.startswith("tokens/s"))
         sums = {name: figures.get(f"sum of gradients, {unit}") for name, unit in (("sum_mb", "MB"), ("sum_ms", "ms"))}
-        print(f"{recipe} on {processes}, {step}: {what} {speed['value']:,.0f}", flush=True)
+        print(f"{place}: {what} {speed:,.0f}", flush=True)
         yield {
             "recipe": recipe,
             "processes": processes,
-            "step": step,
-            "tokens_per_step": growth * config.tokens_per_step,
-            "tokens_per_second": round(speed["value"]),
-            **{name: f"{figure['value']:.4g}" for name, figure in sums.items() if figure},
-            **({"loss_steps": steps, "train_loss": loss} if loss and step == CUT else {}),
-            **produced_by(code | {"device": speed["device"], "versions": {"torch": speed["torch"]}}),
+            "step": line["step"],
+            "tokens_per_step": line["tokens_per_step"],
+            "tokens_per_second": round(speed),
+            **{name: f"{value:.4g}" for name, value in sums.items() if value},
+            **({"loss_steps": steps, "train_loss": line["loss"]} if line["loss"] else {}),
+            **produced_by(code | {"device": line["device"], "versions": {"torch": torch.__version__}}),
         }
 
 
@@ -173,9 +165,9 @@ def measure_all(options):
         Corpus(Path("data") / config.dataset, config.prepare_command)
     code = describe_run(*next(iter(configs.values())))  # now: a line more in the table is a change to what git has
     machine, measured = [f"--device={options.device}", f"--backend={options.backend}"], 0
-    for recipe, (config, _) in configs.items():
+    for recipe in configs:
         for number in processes:
-            for row in measure(recipe, config, code, number, options.steps, machine):
+            for row in measure(recipe, code, number, options.steps, machine):
                 add(TABLE, FIELDS, row)
                 measured += 1
     if not measured:
@@ -186,7 +178,7 @@ def main():
     parser = OptionParser(__doc__)
     parser.add_argument("recipes", nargs="*", default=RECIPES, metavar="RECIPE", help=f"default: {' '.join(RECIPES)}")
     parser.option("--processes", None, "how many, as in 1,2,4,8 (default: the powers of two up to the number of GPUs)")
-    parser.option("--steps", 50, "how many steps train.py takes for the losses", int)
+    parser.option("--steps", 50, "how many steps of the recipe's run, for the losses", int)
     parser.option("--device", "auto", "auto, cpu or cuda")
     parser.option("--backend", "auto", "torch.distributed's: auto, nccl or gloo")
     parser.option("--draw", False, "measure nothing")

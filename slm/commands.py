@@ -13,18 +13,17 @@ class Recipe(NamedTuple):
     """What a file in config/ says that another command needs."""
 
     dataset: str
-    block_size: int
     prepare: str  # the options of prepare.py that make the dataset
 
 
 RECIPES = {
-    "sample": Recipe("sample", 192, "--dataset sample"),
-    "small_corpus": Recipe("my_stories", 256, "--dataset my_stories.txt --vocab_size 8192"),
-    "finetune": Recipe("my_text", 128, "--dataset my_text.txt --vocab_of out/tinystories"),
-    "tinystories": Recipe("tinystories", 128, ""),
-    "tinystories_8k": Recipe("tinystories_8k", 256, "--vocab_size 8192 --name tinystories_8k"),
-    "tinystories_t4": Recipe("tinystories_8k", 256, "--vocab_size 8192 --name tinystories_8k"),
-    "tinystories_30m": Recipe("tinystories_8k", 512, "--vocab_size 8192 --name tinystories_8k"),
+    "sample": Recipe("sample", "--dataset sample"),
+    "small_corpus": Recipe("my_stories", "--dataset my_stories.txt --vocab_size 8192"),
+    "finetune": Recipe("my_text", "--dataset my_text.txt --vocab_of out/tinystories"),
+    "tinystories": Recipe("tinystories", ""),
+    "tinystories_8k": Recipe("tinystories_8k", "--vocab_size 8192 --name tinystories_8k"),
+    "tinystories_t4": Recipe("tinystories_8k", "--vocab_size 8192 --name tinystories_8k"),
+    "tinystories_30m": Recipe("tinystories_8k", "--vocab_size 8192 --name tinystories_8k"),
 }
 
 
@@ -44,17 +43,14 @@ def fitting_recipe(folder, meta):
     return "sample" if size < SMALLEST_CORPUS else "small_corpus" if size < SMALL_CORPUS else "tinystories_8k"
 
 
-def train_command(folder, meta, vocab_of=None, block_size=None, recipe=None):
-    """The command that trains on a prepared folder, with a context that is in each of its splits.
+def train_command(folder, meta, vocab_of=None, recipe=None):
+    """The command that trains on a prepared folder.
 
-    vocab_of, block_size: the model to fine-tune, and its context. recipe: its name in config/; None takes the fitting.
+    vocab_of: the model to fine-tune. recipe: its name in config/; None takes the fitting.
     """
     name = "finetune" if vocab_of else recipe or fitting_recipe(folder, meta)
     options = [f"--init_from={vocab_of}"] if vocab_of else []
     if not name == RECIPES[name].dataset == folder.name:
         options.append(f"--dataset={folder.name}")
-    shortest = min(split["tokens"] for split in meta["splits"].values())
-    if shortest < (block_size or RECIPES[name].block_size):  # train.py needs a window of block_size in each split
-        options.append(f"--block_size={2 ** (shortest.bit_length() - 1)}")
     here = Path() if Path.cwd() == ROOT else ROOT
     return shlex.join(["python", str(here / "train.py"), str(here / "config" / f"{name}.py"), *options])

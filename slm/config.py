@@ -73,6 +73,9 @@ class TrainConfig:
     device: str = option("auto", "auto, cpu, cuda, cuda:N or mps")
     dtype: str = option("auto", "auto, float32, bfloat16 or float16")
     compile: bool = option(True, "torch.compile, where there is a CUDA GPU; elsewhere only if it is given")
+    compile_cache: str = option(
+        "", "a folder of yours that keeps compiled code, for machines that are new each time; it is executed"
+    )
     cuda_graph: bool = option(True, "capture a step as a CUDA graph, where there is a CUDA GPU with room for it")
     backend: str = option("auto", "torch.distributed's: auto, nccl or gloo")
 
@@ -135,6 +138,7 @@ def merge_config(*layers):
             setattr(config, name, value)
             set_by[name] = source
     config.out_dir = user_path(config.out_dir or f"out/{config.dataset}")
+    config.compile_cache = user_path(config.compile_cache)
     order = ["default", *(source for source, _ in layers)]
     steps = min(config.decay_steps, config.max_iters)
     shortened_by = max((set_by["max_iters"], set_by["lr_decay_iters"]), key=order.index)

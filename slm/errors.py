@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from slm.terminal import WordWrap
+
 
 class UserError(Exception):
     """A mistake that the user can fix. Its text is one sentence that names the thing and the fix."""
@@ -15,7 +17,7 @@ class Report:
     """A stream for reports, which are cosmetic: once it is full, closed or its reader is gone, it drops what comes."""
 
     def __init__(self, stream):
-        self.stream = stream or open(os.devnull, "w")  # noqa: SIM115 - closed streams (`>&-`) are None
+        self.stream = by_words(stream or open(os.devnull, "w"))  # noqa: SIM115 - closed streams (`>&-`) are None
         if hasattr(self.stream, "reconfigure"):
             self.stream.reconfigure(errors="replace")  # a console that lacks a character must not end a run
 
@@ -36,6 +38,11 @@ class Report:
         return getattr(self.stream, name)
 
 
+def by_words(stream):
+    """A stream whose lines break between words where it is a terminal; any other stream as it is."""
+    return WordWrap(stream) if stream.isatty() else stream
+
+
 def silence(stream):
     """Let whatever a stream still holds go nowhere, at the latest when Python ends and flushes it."""
     with contextlib.suppress(OSError, ValueError):
@@ -53,8 +60,10 @@ def run_script(main, stdout_is_result=False):
     out = sys.stdout
     if not stdout_is_result or out is None:
         out = Report(out)
-    elif hasattr(out, "reconfigure"):
-        out.reconfigure(errors="replace")
+    else:
+        out = by_words(out)
+        if hasattr(out, "reconfigure"):
+            out.reconfigure(errors="replace")
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Report(sys.stderr)):
         try:
             main()

@@ -5,36 +5,40 @@ import math
 import re
 import shutil
 import sys
-import textwrap
 
 from slm.errors import UserError, did_you_mean
+from slm.terminal import fill
 
 METAVARS = {int: "N", float: "N"}  # other values are named after their option
+WIDEST_HELP = 118  # columns
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """argparse's, with the script's docstring wrapped to the terminal's width."""
+
+    def __init__(self, prog):
+        super().__init__(prog, width=terminal_width())
 
     def _fill_text(self, text, width, indent):
         return wrap_doc(text, width)
 
 
 def terminal_width():
-    """How wide a help text is, as argparse has it."""
-    return shutil.get_terminal_size().columns - 2
+    """How wide a help text is: two columns less than the terminal, as argparse has it, where lines stay readable."""
+    return min(WIDEST_HELP, shutil.get_terminal_size().columns - 2)
 
 
 def wrap_doc(text, width):
     """A docstring in lines of at most `width` characters: paragraphs filled, indented lines each for itself.
 
     Where an indented line is too long, the remarks of its block, behind two spaces or more, go to lines below the
-    commands. A command is never cut.
+    commands. A command that is longer goes on behind a backslash.
     """
     parts = []
     for block in re.split(r"\n\n+", text.strip()):
         lines = block.splitlines()
         if not lines[0].startswith(" "):
-            lines = textwrap.wrap(block, width, break_long_words=False, break_on_hyphens=False)
+            lines = [fill(" ".join(block.split()), width)]
         elif max(map(len, lines)) > width:
             lines = [line for line in lines for line in wrap_command(line, width)]
         parts.append("\n".join(lines))
@@ -44,8 +48,7 @@ def wrap_doc(text, width):
 def wrap_command(line, width):
     """The lines of a command and of the remark behind it, or of a remark that goes on."""
     command, remark = re.fullmatch(r"( {1,8}\S+(?: \S+)*)?\s*(.*)", line).groups()
-    below = textwrap.wrap(remark, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
-    return [command, *below] if command else below
+    return [fill(text, width) for text in (command, remark and " " * 8 + remark) if text]
 
 
 class OptionParser(argparse.ArgumentParser):

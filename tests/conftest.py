@@ -180,6 +180,30 @@ def start_command(command, cwd, **options):
     return STARTED[-1]
 
 
+def call_on_terminal(script, *arguments, cwd, columns=80):
+    """Run a script as another process on a terminal so wide; returns all that the terminal got."""
+    master, slave = os.openpty()
+    resize_terminal(slave, columns)
+    env = {name: value for name, value in environment(TERM="xterm").items() if name != "COLUMNS"}
+    process = start(script, *arguments, cwd=cwd, stdin=slave, stdout=slave, stderr=slave, env=env)
+    os.close(slave)
+    text = b""
+    with contextlib.suppress(OSError):  # Linux's end of a terminal
+        while more := os.read(master, 4096):
+            text += more
+    os.close(master)
+    process.wait(PATIENCE)
+    return text.decode()
+
+
+def resize_terminal(descriptor, columns):
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+
 def start_forked(script, *arguments, cwd, env=None):
     """Start a script as `start` does, where Linux can without its seconds of imports. Its standard input is empty."""
     if sys.platform != "linux":

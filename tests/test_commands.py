@@ -8,7 +8,6 @@ import pytest
 from conftest import ROOT
 
 from slm import commands
-from slm.config import TrainConfig
 from slm.config_parser import read_config_file
 
 
@@ -16,7 +15,6 @@ from slm.config_parser import read_config_file
 def test_the_table_is_what_the_recipes_say(path):
     recipe, values = commands.RECIPES[path.stem], read_config_file(path)
     assert recipe.dataset == values["dataset"]
-    assert recipe.block_size == values.get("block_size", TrainConfig.block_size)
     command = re.search(r"^ +(python prepare\.py.*?)(?: &&.*)?$", path.read_text(), re.M)[1]
     assert f"python prepare.py {recipe.prepare}".strip() == command
     assert sorted(commands.RECIPES) == sorted(other.stem for other in path.parent.glob("*.py"))
@@ -27,8 +25,8 @@ def test_what_prepares_a_dataset():
     assert commands.prepare_command("mine") == "python prepare.py --dataset YOUR_TEXT --name mine"
 
 
-def command(name, text_bytes=1_000, tokens=100_000, validation_tokens=100_000, **fine_tune):
-    splits = {"train": {"text_bytes": text_bytes, "tokens": tokens}, "validation": {"tokens": validation_tokens}}
+def command(name, text_bytes, **fine_tune):
+    splits = {"train": {"text_bytes": text_bytes}}
     words = shlex.split(commands.train_command(Path("data") / name, {"splits": splits}, **fine_tune))
     assert words[0] == "python" and Path(words[1]).is_file() and Path(words[2]).is_file()
     return " ".join([Path(words[2]).name, *words[3:]])
@@ -40,22 +38,12 @@ def test_the_recipe_fits_the_corpus():
     assert command("mine", 40_000_000) == "small_corpus.py --dataset=mine"
     assert command("mine", 400_000_000) == "tinystories_8k.py --dataset=mine"
     assert command("finetune", 40_000_000) == "small_corpus.py --dataset=finetune"
-    tuned = command("mine", 4_000, vocab_of="out/my run", block_size=256)
+    tuned = command("mine", 4_000, vocab_of="out/my run")
     assert tuned == "finetune.py --init_from=out/my run --dataset=mine"
 
 
-@pytest.mark.parametrize(
-    ("tokens", "validation_tokens", "block_size"),
-    [(5000, 192, None), (5000, 191, 128), (100, 5000, 64), (5000, 64, 64), (5000, 2, 2), (3, 7, 2)],
-)
-def test_the_context_fits_each_split(tokens, validation_tokens, block_size):
-    """config/sample.py has a context of 192 tokens."""
-    expected = "sample.py --dataset=mine" + (f" --block_size={block_size}" if block_size else "")
-    assert command("mine", tokens=tokens, validation_tokens=validation_tokens) == expected
-
-
 def test_the_command_is_for_the_folder_one_is_in(tmp_path, monkeypatch):
-    meta = {"splits": {"train": {"text_bytes": 10, "tokens": 10_000}}}
+    meta = {"splits": {"train": {"text_bytes": 10}}}
     monkeypatch.chdir(ROOT)
     assert commands.train_command(Path("data/x"), meta) == "python train.py config/sample.py --dataset=x"
     monkeypatch.chdir(tmp_path)

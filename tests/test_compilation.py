@@ -6,10 +6,13 @@ import pytest
 import torch
 from conftest import SMALL_RUN, call, log_of, same_tensors, small_config, without_clock
 
+from model import GPT, Block, GPTConfig
 from slm.training import compilation
 from slm.training.compilation import CapturedStep
 from slm.training.train_state import TrainState
 from train import get_lr, make_stepper, seed_dropout, set_lr, set_up
+
+CPU = torch.device("cpu")
 
 
 class Steps:
@@ -150,13 +153,102 @@ def test_a_cpu_compiles_on_request_alone(here, monkeypatch):
     assert call("train.py", *SMALL_RUN, "--compile=False").status == 0
 
 
-def test_a_model_can_be_wrapped_for_the_compiler():
+@pytest.fixture
+def one_block(monkeypatch):
+    """Compile one block in this test; other tests have the Block as model.py has it."""
+    if torch.__version__ < compilation.REGIONS_SINCE:
+        pytest.skip("this PyTorch compiles every block")
+    monkeypatch.setattr(Block, "forward", Block.forward)
+    compilation.compile_one_block.cache_clear()
+    compilation.compile_one_block()
+    yield
+    compilation.compile_one_block.cache_clear()
+
+
+def model_and_pass(device, dropout, compile):
+    """(compiled model, GPT, loss_of(model)) with the random numbers of one seed in each pass."""
+    torch.manual_seed(0)
+    shape = {"block_size": 16, "n_layer": 3, "n_head": 2, "n_embd": 32, "init_std": 0.2}
+    gpt = GPT(GPTConfig(vocab_size=64, dropout=dropout, **shape)).to(device)
+    tokens = torch.randint(64, (4, 17), device=device)
+
+    def loss_of(model):
+        torch.manual_seed(1)
+        return model(tokens[:, :-1], tokens[:, 1:], with_logits=False)[1]
+
+    return compile(gpt), gpt, loss_of
+
+
+def slope(gpt, loss_of, model, size):
+    """The loss's slope along its gradient, from two losses on both sides: the gradient's norm, if that is right."""
+    gradients = [parameter.grad.clone() for parameter in gpt.parameters()]
+    norm = torch.nn.utils.get_total_norm(gradients).item()
+    losses = []
+    for step in (size, -2 * size):
+        with torch.no_grad():
+            for parameter, gradient in zip(gpt.parameters(), gradients, strict=True):
+                parameter += step / norm * gradient
+        losses.append(loss_of(model).item())
+    return (losses[0] - losses[1]) / (2 * size), norm
+
+
+def check_compiled_blocks(device, compile):
+    """With dropout, backward drops what forward dropped, or the gradient would not be the loss's slope."""
+    compiled, gpt, loss_of = model_and_pass(device, 0.3, compile)
+    loss_of(compiled).backward()
+    seen, norm = slope(gpt, loss_of, compiled, 1e-2)
+    assert seen == pytest.approx(norm, rel=0.02)
+
+
+def test_one_block_is_compiled_for_all(one_block):
+    """The three blocks are one graph, and a cache can hold it: the second start reads it there."""
+    from torch._dynamo.backends.debugging import aot_eager
+    from torch._functorch._aot_autograd.autograd_cache import check_cacheable
+
+    graphs = []
+
+    def backend(graph, inputs):
+        check_cacheable(graph)  # raises
+        graphs.append([name for name, _ in graph.named_children()])
+        return aot_eager(graph, inputs)
+
+    check_compiled_blocks(CPU, lambda model: torch.compile(model, dynamic=False, backend=backend))
+    assert graphs and all(len(blocks) == 1 for blocks in graphs)
+
+
+def test_a_block_that_is_not_compiled_runs_as_before(one_block, monkeypatch):
+    _, gpt, loss_of = model_and_pass(CPU, 0.3, lambda model: model)
+    loss = loss_of(gpt)
+    monkeypatch.undo()
+    assert not hasattr(Block.forward, "__marked_compile_region_fn__")
+    assert torch.equal(loss_of(gpt), loss)
+
+
+def test_a_model_can_be_wrapped_for_the_compiler(one_block):
     """With the options that this version of PyTorch knows; compiling itself waits for the first pass."""
     model = torch.nn.Linear(2, 2)
     assert list(compilation.compile_model(model).parameters()) == list(model.parameters())
 
 
 # -- on a GPU ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+def test_compiled_blocks_on_a_gpu(one_block):
+    """Also: without dropout, and in evaluation, loss and gradients are the model's."""
+    cuda = torch.device("cuda")
+    check_compiled_blocks(cuda, compilation.compile_model)
+    compiled, gpt, loss_of = model_and_pass(cuda, 0.0, compilation.compile_model)
+    losses, gradients = [], []
+    for model in (compiled, gpt):
+        gpt.zero_grad()
+        losses.append(loss_of(model))
+        losses[-1].backward()
+        gradients.append([parameter.grad.clone() for parameter in gpt.parameters()])
+    assert losses[0].item() == pytest.approx(losses[1].item(), rel=1e-5)
+    assert all(torch.allclose(*pair, atol=1e-4, rtol=1e-3) for pair in zip(*gradients, strict=True))
+    compiled.eval()
+    assert loss_of(compiled).item() == pytest.approx(loss_of(gpt).item(), rel=1e-5)
 
 
 @pytest.mark.gpu

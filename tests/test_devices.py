@@ -1,5 +1,6 @@
 """slm/devices.py: what `auto` chooses; and the one machine that the tests see, wherever they run."""
 
+import platform
 import shutil
 import sys
 
@@ -28,6 +29,25 @@ def test_one_machine():
     assert torch.get_num_threads() == 1 and devices.pick_device() == CPU
     assert environment()["GOMP_SPINCOUNT"] == "0" and not {"RANK", "WORLD_SIZE", "HF_TOKEN"} & environment().keys()
     assert shutil.get_terminal_size().columns == 80
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_freed_memory_is_kept():
+    """Steps that take the same memory soon cause no page faults."""
+    code = """if True:
+        import numpy, resource, torch
+        from slm import devices
+        def faults_of_a_step():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            activations = [numpy.ones(2**21) for _ in range(4)]  # 64 MiB, 16,384 pages
+            del activations
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        devices.keep_freed_memory(torch.device("cpu"))
+        print(*[faults_of_a_step() for _ in range(6)])
+    """
+    process = start_command([sys.executable, "-c", code], cwd=ROOT, env=environment())
+    out, err = process.communicate(timeout=PATIENCE)
+    assert sum(map(int, out.split()[2:])) < 1000, err or out
 
 
 @pytest.mark.gpu

@@ -86,6 +86,7 @@ def test_a_process_alone(monkeypatch):
     parameter.grad = torch.full((2,), 3.0)
     group.sum_gradients([parameter])
     assert parameter.grad.tolist() == [3, 3]
+    assert [gathered.tolist() for gathered in group.all_gather([parameter.grad])] == [[[3, 3]]]
     group.close()
 
 
@@ -143,6 +144,9 @@ assert group.any(rank == 1) and not group.any(False) and not group.all(rank == 1
 parameters = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((2, 3), (4,), ())]
 for number, parameter in enumerate(parameters):
     parameter.grad = torch.full_like(parameter, 10.0 ** number * (1 + rank))
+for tensor, gathered in zip(parameters, group.all_gather([p.grad for p in parameters]), strict=True):
+    assert gathered.shape == (n, *tensor.shape)
+    assert all(torch.equal((1 + other) * gathered[0], gathered[other]) for other in range(n)), gathered
 group.sum_gradients(parameters)
 for number, parameter in enumerate(parameters):
     assert torch.equal(parameter.grad, torch.full_like(parameter, total * 10.0 ** number)), parameter.grad
@@ -156,7 +160,7 @@ for wrong in (lambda: group.together(fail_in_one), lambda: group.compare({"a": s
     try:
         wrong()
     except UserError as error:
-        assert "no file here" in str(error) or "a is 1 in process 1 on " in str(error), error
+        assert "no file here" in str(error) or f"a is 1 in process {max(rank, 1)} on " in str(error), error
     else:
         raise AssertionError("no error")
 group.close()
@@ -171,10 +175,61 @@ def test_sums_over_processes(tmp_path, processes):
     assert out.count("well done") == processes
 
 
+MUON = """
+import torch
+from model import GPT, GPTConfig
+from slm.training import muon, snapshot
+from slm.training.distributed import ProcessGroup
+
+group = ProcessGroup("cpu")
+worked_on = []
+orthogonalize = muon.orthogonalize
+muon.orthogonalize = lambda matrices, dtype: (worked_on.append(len(matrices)), orthogonalize(matrices, dtype))[1]
+
+
+def after_steps(dtype, processes):
+    torch.manual_seed(3)
+    model = GPT(GPTConfig(vocab_size=64, block_size=8, n_layer=2, n_head=2, n_embd=32))
+    groups = [{"params": list(model.parameters()), "weight_decay": 0.1}]
+    optimizer = muon.Muon(groups, model.transformer.h, dtype, processes, lr=0.02, fused=True)
+    for step in range(5):
+        for parameter in model.parameters():
+            parameter.grad = torch.randn(parameter.shape)
+        optimizer.found_inf = torch.tensor(float(step == 2))  # that step is skipped
+        optimizer.step()
+    return {"parameters": model.state_dict(), "state": optimizer.state_dict()["state"]}
+
+
+def share_of(matrices):
+    return -(-matrices // group.world_size)
+
+
+for dtype in (torch.float32, torch.bfloat16):
+    worked_on.clear()
+    shared = after_steps(dtype, group)
+    assert worked_on == 5 * [share_of(8), share_of(4)], worked_on  # 8 square matrices and 4 of 32 x 128
+    group.compare({"what Muon leaves": snapshot.digest(shared)})
+    alone = after_steps(dtype, None)
+    torch.testing.assert_close(shared, alone, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-3)
+    print(f"{dtype}: {'the same' if snapshot.digest(shared) == snapshot.digest(alone) else 'rounded otherwise'}")
+group.close()
+print("well done")
+"""
+
+
+@pytest.mark.parametrize("processes", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4, 6))])
+def test_muons_work_is_shared(tmp_path, processes):
+    """Each process works on its share, none repeats all; what they leave is the same in all, and as of one alone."""
+    (tmp_path / "muon.py").write_text(MUON)
+    out = run_each(tmp_path, tmp_path / "muon.py", processes=processes)
+    assert out.count("well done") == processes
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("processes", SEVERAL)
-def test_several_processes_are_as_one(here, processes):
+def test_several_processes_are_as_one(here, processes, optimizer):
     """The losses of one process within 1e-5; one of them writes and prints, and one lock is enough for all."""
-    options = [*SMALL_RUN, "--dropout=0", "--micro_batch_size=2", "--dtype=float32"]
+    options = [*SMALL_RUN, "--dropout=0", "--micro_batch_size=2", "--dtype=float32", f"--optimizer={optimizer}"]
     assert call("train.py", *options, "--out_dir=out/one").status == 0
     out = run_each(here, "train.py", *options, "--out_dir=out/several", processes=processes)
     assert f"device   {processes} x CPU" in out

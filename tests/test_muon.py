@@ -10,7 +10,7 @@ from slm.models import checkpoint
 from slm.text.corpus import TokenFile
 from slm.training.batches import TrainBatches
 from slm.training.distributed import ProcessGroup
-from slm.training.muon import Muon, orthogonalize
+from slm.training.muon import Muon, orthogonalize, share
 
 CPU = torch.device("cpu")
 
@@ -128,6 +128,15 @@ def test_the_rate_may_be_a_tensor():
         optimizer.step()
     for a, b in zip(*(model.parameters() for model in models), strict=True):
         torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("world_size", range(1, 9))
+def test_shares_are_equal_and_cover_all(world_size):
+    for matrices in range(1, 40):
+        slices = [share(matrices, rank, world_size) for rank in range(world_size)]
+        numbers = [list(range(matrices))[slice] for slice in slices]
+        assert {len(part) for part in numbers} == {-(-matrices // world_size)}
+        assert {number for part in numbers for number in part} == set(range(matrices))
 
 
 def test_a_run_is_resumed_with_its_momentum(here):

@@ -19,10 +19,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environment, read_meta, start, start_command
+from conftest import (
+    PATIENCE,
+    REAL_STORIES,
+    ROOT,
+    assert_mistake,
+    call,
+    environment,
+    log_of,
+    read_meta,
+    start,
+    start_command,
+)
 
 from data.sample_stories import stories
-from slm import config, config_parser
 from slm.models import checkpoint
 from slm.text import encode, tokenizer
 from slm.text.prepared_folder import partial_folder
@@ -79,7 +89,8 @@ def test_tokens_are_tiktokens(empty, suffix):
         (empty / "f.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in [*texts, None]))
     else:
         (empty / "f.txt").write_text("<|endoftext|>".join(texts))
-    out = prepared("--dataset", f"f.{suffix}", "--validation_fraction", "0.2", "--num_proc", "2")
+    options = ["--validation_fraction", "0.2", "--vocab_size", "gpt2", "--num_proc", "2"]
+    out = prepared("--dataset", f"f.{suffix}", *options)
     expected = sorted(tokenizer.gpt2().encode_ordinary(text) for text in texts)
     assert sorted(tokens_of("data/f", "train") + tokens_of("data/f", "validation")) == expected
     meta = read_meta("data/f")
@@ -113,7 +124,7 @@ def test_without_gigatoken_the_bytes_are_the_same(empty, monkeypatch):
     finally:
         encode.has_gigatoken.cache_clear()
     assert out.count("gigatoken is not installed") == 1
-    assert "vocabulary: training 600 tokens on the stories\n" in out
+    assert "vocabulary: 600 tokens, trained on the stories, as --vocab_size says\n" in out
     for name in ("train.bin", "validation.bin", "tokenizer.tiktoken"):
         assert (empty / "data/fast" / name).read_bytes() == (empty / "data/slow" / name).read_bytes()
     assert read_meta("data/fast")["vocab_size"] == 600
@@ -141,9 +152,8 @@ def test_the_vocabulary_of_a_run(empty):
     out = prepared("--dataset", "new.txt", "--vocab_of", "out/old run")
     assert (empty / "data/new/tokenizer.tiktoken").read_text() == text and read_meta("data/new")["vocab_size"] == 300
     assert set(stories_of("data/new", "train")) < set(zebras)
-    block_size = 2 ** (read_meta("data/new")["splits"]["validation"]["tokens"].bit_length() - 1)
-    assert block_size < 64
-    options = ["--init_from=out/old run", "--dataset=new", f"--block_size={block_size}"]
+    assert read_meta("data/new")["splits"]["validation"]["tokens"] < 64, "the text is shorter than the context"
+    options = ["--init_from=out/old run", "--dataset=new"]
     assert shlex.split(out.splitlines()[-1])[3:] == [f"{ROOT}/config/finetune.py", *options]
     assert "already" in prepared("--dataset", "new.txt", "--vocab_of", "out/old run/best.pt")
     assert_mistake(call("prepare.py", "--dataset", "new.txt", "--vocab_size", "300"), "data/new", "vocab_of")
@@ -172,14 +182,14 @@ def test_nothing_is_lost_in_silence(empty):
     (empty / "d/tales.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
     for name in ("test.jsonl", ".ipynb_checkpoints/tales-checkpoint.jsonl", "LICENCE"):
         (empty / "d" / name).write_text('{"text": "Left aside."}\n')
-    out = prepared("--dataset", "d", "--validation_fraction", "0.2")
+    out = prepared("--dataset", "d", "--validation_fraction", "0.2", "--vocab_size", "gpt2")
     kinds = ".parquet, .arrow, .jsonl, .json, .csv, .tsv or .txt"
     left_aside = f".ipynb_checkpoints (hidden), LICENCE (not {kinds})"
     assert f"train: tales.jsonl; test: test.jsonl; left aside: {left_aside}; not used: test\n" in out
     assert "format: jsonl, a row on each line (2 files); the texts are in column 'text'\n" not in out
     assert "the first story begins: One.\n" in out and "the last story begins: A longer story than" in out
     assert "empty rows, left out: 3\n" in out
-    assert "equal to an earlier one (all equal stories are in one split): 2\n" in out
+    assert "equal to an earlier one, kept (equal stories are in one split): 2\n" in out
     assert "<|endoftext|> inside (it is read as text): 1\n" in out
     assert "7 tokens" in out and "longest story" in out
     meta = read_meta("data/d")
@@ -189,7 +199,7 @@ def test_nothing_is_lost_in_silence(empty):
 
 def test_one_is_not_a_plural(empty):
     (empty / "f.txt").write_text("One\n\nTwo")
-    out = prepared("--dataset", "f.txt")
+    out = prepared("--dataset", "f.txt", "--vocab_size", "gpt2")
     assert out.count(" 1 token\n") == 2 and "1 tokens" not in out
     assert "blank lines separate the stories" in out
 
@@ -218,18 +228,92 @@ def test_the_recipe_without_a_gpu(empty):
 
 
 @pytest.mark.parametrize("count", [2, 80])
-def test_the_command_for_a_small_text_is_accepted(empty, count):
-    """train.py's own checks of the options and the corpus pass."""
-    from slm.text.corpus import Corpus
-
+def test_the_command_for_a_small_text_works(empty, count):
+    """Two stories are shorter than the recipe's context, and train with it."""
     (empty / "few.txt").write_text("\n\n".join(f"Story number {i} of a very small text." for i in range(count)))
     out = prepared("--dataset", "few.txt")
-    assert "shorter than the recipe's context" in out
+    assert (sum(split["tokens"] for split in read_meta("data/few")["splits"].values()) < 192) == (count == 2)
     words = shlex.split(out.splitlines()[-1].removeprefix("next: "))
-    path, values = config_parser.parse_command_line(words[2:])
-    options, _ = config.merge_config((path, config_parser.read_config_file(path)), ("command line", values))
-    options.check()
-    Corpus(Path("data") / options.dataset).check_length(options.block_size)
+    assert words[1:] == [f"{ROOT}/train.py", f"{ROOT}/config/sample.py", "--dataset=few"]
+    quick = ["--max_iters=2", "--batch_size=2", "--sample_prompt=", "--device=cpu"]
+    result = call("train.py", *words[2:], *quick)
+    assert result.status == 0 and "context 192" in result.out, result.err
+    losses = [float(row["val_loss"]) for row in log_of("out/few") if row["val_loss"]]
+    assert losses and all(0 < loss < 20 for loss in losses)
+
+
+def test_one_continuous_text_trains(empty):
+    """A play: blank lines separate its speeches, and its last tenth validates."""
+    speeches = [f"{name}:\nIt is hour {i}, and the ship sails on." for i in range(150) for name in ("CAPTAIN", "COOK")]
+    (empty / "play.txt").write_text("\n\n".join(speeches))
+    out = prepared("--dataset", "play.txt")
+    assert "300 begin as speech" in out and "the file is one text" in out
+    train, validation = stories_of("data/play", "train") + stories_of("data/play", "validation")
+    assert train + validation == "\n\n".join(speeches) and validation.startswith(("CAPTAIN:", "COOK:"))
+    assert f"one continuous text: its last {len(validation):,} letters are for validation\n" in out
+    assert 0.08 < len(validation) / len(train) < 0.12
+    result = call("train.py", f"{ROOT}/config/sample.py", "--dataset=play", "--max_iters=2", "--sample_prompt=")
+    assert result.status == 0, result.err
+
+
+# -- the vocabulary ---------------------------------------------------------------------------------------------------
+
+
+def many_words(count):
+    """So many stories of 30 words from 20,000 different ones."""
+    choose = random.Random(7)
+    words = ["".join(choose.choices("aeiou") * 2 + choose.choices("bdfgklmnprst", k=5)) for _ in range(20_000)]
+    return "\n<|endoftext|>\n".join(" ".join(choose.choices(words, k=30)) for _ in range(count))
+
+
+def test_the_vocabulary_that_fits(empty):
+    """It grows with the text, and a line says why; what is there serves until another one is asked for."""
+    for name, count in {"short": 100, "long": 3000}.items():
+        (empty / f"{name}.txt").write_text(many_words(count))
+    sizes = []
+    for name in ("short", "long"):
+        out = prepared("--dataset", f"{name}.txt")
+        meta = read_meta(f"data/{name}")
+        size = meta["splits"]["train"]["text_bytes"]
+        line = re.search(rf"^vocabulary: ([\d,]+) tokens, .*which fits {size:,} bytes of text", out, re.M)
+        assert int(line[1].replace(",", "")) == meta["vocab_size"]
+        assert f"vocabulary {meta['vocab_size']:,} in data/{name}\n" in out
+        sizes.append(meta["vocab_size"])
+    assert sizes[0] < sizes[1] < 8193
+    assert "already" in prepared("--dataset", "short.txt")
+    assert_mistake(call("prepare.py", "--dataset", "short.txt", "--vocab_size", "gpt2"), "vocab_size", "--force")
+    prepared("--dataset", "short.txt", "--vocab_size", "gpt2", "--force")
+    assert read_meta("data/short")["vocab_size"] == 50257
+    assert "already" in prepared("--dataset", "short.txt"), "no size is asked for"
+
+
+def test_a_vocabulary_larger_than_the_text(empty):
+    """What fits is taken, in one line; the same command again finds it prepared."""
+    (empty / "f.txt").write_text(many_words(100))
+    prepared("--dataset", "f.txt")
+    fitting = read_meta("data/f")["vocab_size"]
+    out = prepared("--dataset", "f.txt", "--vocab_size", "8192", "--force")
+    line = re.search(rf"^vocabulary: {fitting} tokens, .* they have ([\d,]+) at most, not 8,192$", out, re.M)
+    assert fitting < int(line[1].replace(",", "")) < 8192
+    assert read_meta("data/f")["vocab_size"] == fitting
+    for again in ([], ["--vocab_size", "8192"], ["--vocab_size", str(fitting)]):
+        assert "already" in prepared("--dataset", "f.txt", *again)
+    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "8191"), "vocab_size")
+
+
+@pytest.mark.parametrize(("name", "size"), [("tinystories", 50257), ("tinystories_8k", 8192), ("sample", 2048)])
+def test_the_vocabulary_of_a_recipes_data_set(empty, monkeypatch, name, size):
+    """By its name under data/, or by the data set's."""
+    asked = []
+    train = tokenizer.train_vocabulary
+    monkeypatch.setattr(tokenizer, "train_vocabulary", lambda texts, size: asked.append(size) or train(texts, 300))
+    (empty / "other.txt").write_text("\n\n".join(f"Story {i} of a few." for i in range(30)))
+    (empty / f"{name}.txt").write_text("\n\n".join(f"Story {i} of a few." for i in range(30)))
+    for command in (["other.txt", "--name", name], [f"{name}.txt", "--name", "another"]):
+        prepared("--dataset", *command)
+        if size == 50257:
+            asked.append(read_meta(f"data/{command[-1]}")["vocab_size"])
+    assert asked == [size, size]
 
 
 # -- again, and at the same time --------------------------------------------------------------------------------------
@@ -268,8 +352,17 @@ def test_options_that_are_in_the_recipe_where_they_are_given(empty):
     (empty / "d").mkdir()
     for i in range(30):
         (empty / f"d/{i}.txt").write_text(f"Story {i}.\n\nIts end.")
-    assert "--file_is_story" in prepared("--dataset", "d")
-    assert not {"config", "max_stories", "file_is_story", "streaming"} & set(read_meta("data/d"))
+    assert "each of 30 files is a story (--blank_lines" in prepared("--dataset", "d", "--name", "whole")
+    both = call("prepare.py", "--dataset", "d", "--file_is_story", "--blank_lines")
+    assert_mistake(both, "--file_is_story", "--blank_lines", "contradict")
+    prepared("--dataset", "d", "--name", "lines", "--blank_lines")
+    assert read_meta("data/lines")["blank_lines"] is True
+    assert [
+        sum(split["stories"] for split in read_meta(f"data/{name}")["splits"].values()) for name in ("whole", "lines")
+    ] == [30, 60]
+    assert_mistake(call("prepare.py", "--dataset", "d", "--name", "lines"), "made with blank_lines True", "--force")
+    prepared("--dataset", "d")
+    assert not {"config", "max_stories", "file_is_story", "blank_lines"} & set(read_meta("data/d"))
     again = call("prepare.py", "--dataset", "d", "--file_is_story")
     assert_mistake(again, "made without --file_is_story", "--force")
     prepared("--dataset", "d", "--file_is_story", "--max_stories", "20", "--force")
@@ -594,7 +687,9 @@ def test_no_network(empty, monkeypatch):
         raise ConnectionError("Couldn't reach the Hub")
 
     monkeypatch.setattr(datasets, "load_dataset_builder", refuse)
-    assert_mistake(call("prepare.py"), "roneneldan/TinyStories", "hub", "--dataset sample", "local")
+    result = call("prepare.py")
+    assert_mistake(result, "roneneldan/TinyStories", "does not answer", "HF_ENDPOINT", "--dataset sample", "local")
+    assert "waiting for https://huggingface.co" in result.out and "OFFLINE" not in result.out
     assert not (empty / "data").exists()
 
 
@@ -657,6 +752,7 @@ def test_a_download_that_breaks_off_goes_on(tmp_path):
         hub.sent = 0
         offline = prepare_from(hub, tmp_path, "--force", "--max_stories", "50", HF_HUB_OFFLINE="1")
         assert offline.status == 0 and hub.sent == 0, offline.err
+        assert "from the cache of the Hugging Face hub (HF_HUB_OFFLINE is set)\n" in offline.out
     assert read_meta(tmp_path / "data/stories")["max_stories"] == 50
     splits = read_meta(tmp_path / "data/stories")["splits"]
     assert [split["stories"] for split in splits.values()] == [50, 2]
@@ -718,6 +814,36 @@ def test_a_file_means_the_same_on_the_hub(tmp_path, streaming):
     assert stories_of(tmp_path / "data/stories", "train") == texts
     assert stories_of(tmp_path / "data/stories", "validation") == ["One.", "Two.\n\nIts end."]
     assert "UTF-16" in result.out and "txt.gz" in result.out
+
+
+@pytest.mark.parametrize("kind", ["gpt4-clean", "SimpleStories"])
+def test_other_sets_of_stories(tmp_path, kind):
+    """As they are on the hub: one file without splits; many columns, the stories in `story`, a test split."""
+    texts = [
+        f"Story {i} of {kind}: " + ("once upon a time. " * 9 if i % 2 else "\u6614\u3005\u3002 " * 30)
+        for i in range(400)
+    ]
+    if kind == "gpt4-clean":
+        files, options = {"tinystories_gpt4_clean.parquet": parquet(texts)}, ["--validation_fraction", "0.004"]
+    else:
+        columns = {"topic": "a hill", "theme": "Kindness", "num_paragraphs": 3, "generation_id": "x"}
+        configs = "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in ("train", "test"))
+        files = {"README.md": f"---\nconfigs:\n- config_name: default\n  data_files:\n{configs}---\n".encode()}
+        for split, stories in {"train": texts, "test": ["Left aside."]}.items():
+            file = io.BytesIO()
+            pq.write_table(
+                pa.table({name: [value] * len(stories) for name, value in columns.items()} | {"story": stories}), file
+            )
+            files[f"data/{split}-00000-of-00001.parquet"] = file.getvalue()
+        options = ["--text_column", "story"]
+    with hub_server.serve(files) as hub:
+        result = prepare_from(hub, tmp_path, *options)
+    assert result.status == 0, result.err
+    folder = tmp_path / "data/stories"
+    train, validation = stories_of(folder, "train"), stories_of(folder, "validation")
+    assert sorted(train + validation) == sorted(texts) and len(validation) == (2 if kind == "gpt4-clean" else 20)
+    assert ("left aside: test" in result.out) == (kind == "SimpleStories")
+    assert 256 < read_meta(folder)["vocab_size"] <= 512 and "config/sample.py --dataset=stories" in result.out
 
 
 def test_columns_that_differ_between_files_of_the_hub(tmp_path):

@@ -1,8 +1,10 @@
 """slm/training/progress.py: what a run prints."""
 
+import io
 import json
 import math
 import re
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,10 +12,10 @@ import torch
 from conftest import small_config
 
 from model import GPT, GPTConfig
-from slm.config import TrainConfig
+from slm.config import SHORTENED_WARMUP, TrainConfig
 from slm.text import tokenizer
 from slm.training import progress
-from slm.training.progress import Progress, ending, format_count, run_header, sample_story
+from slm.training.progress import Progress, ending, format_count, live_line, run_header, sample_story
 from slm.training.train_state import TrainState
 from train import set_up
 
@@ -57,6 +59,14 @@ def test_a_header(here):
     assert "learn the corpus by heart" not in text and "warm-up" not in text
 
 
+@pytest.mark.parametrize(("steps", "words"), [(60, "6 steps, a tenth"), (19, "1 step, a"), (9, "none, the run is")])
+def test_a_warm_up_that_was_shortened(here, steps, words):
+    config, set_by = small_config()
+    config.max_iters, config.warmup_iters, set_by["warmup_iters"] = steps, steps // 10, SHORTENED_WARMUP
+    text = run_header(config, set_by, set_up(config, set_by), TrainState())
+    assert f"\nwarm-up  {words}" in text and " 0 steps" not in text
+
+
 def test_many_epochs_deserve_a_word(here):
     assert re.search(r"1,\d\d\d\.\d\d epochs, enough to learn the corpus by heart", header("--max_iters=700000"))
 
@@ -85,8 +95,27 @@ def test_time_left(clock, printed):
 
 def test_the_last_validation_off_the_interval(clock):
     run = Progress(TrainConfig(max_iters=60, eval_interval=25), is_main=True)
-    run.speed, run.pause_seconds = 10.0, 4.0
+    run.start(0)
+    clock.now += 3
+    run.lap(30)
+    run.pause_seconds = 4.0
     assert run.time_left(30) == pytest.approx(3.0 + 2 * 4.0)  # at 50 and 60
+
+
+def test_the_time_left_does_not_jump_with_the_load(clock, printed):
+    """A step takes 1 s, and every other half minute 4 s: the time falls, and rises by few minutes."""
+    run = Progress(TrainConfig(max_iters=1000, eval_interval=10**6), is_main=True)
+    run.start(0)
+    times = []
+    for step in range(10, 500, 10):
+        clock.now += 10 * (4 if step // 30 % 2 else 1)
+        run.lap(step)
+        times.append(run.time_left(step) + clock.now)  # when the run ends
+    assert max(times[9:]) - min(times[9:]) < 0.5 * min(times[9:]), "the newest speed alone would say 500 s or 2,000 s"
+    for step in range(500, 900, 10):
+        clock.now += 40.0
+        run.lap(step)
+    assert run.time_left(890) == pytest.approx(4 * 110, rel=0.05), "a load that stays is believed in the end"
 
 
 # -- lines ------------------------------------------------------------------------------------------------------------
@@ -96,8 +125,7 @@ LINE = {"step": 1500, "train_loss": 2.34567, "lr": 5e-4}
 
 
 def show(run, force=False, step=1500):
-    setup = SimpleNamespace(device=torch.device("cpu"), dtype=torch.float32)
-    run.show(LINE | {"step": step}, setup, force)
+    run.show(LINE | {"step": step}, force)
 
 
 def test_a_line_every_few_seconds(clock, printed):
@@ -119,11 +147,12 @@ def test_a_line_every_few_seconds(clock, printed):
 def test_a_slow_run_says_early_how_long_it_takes(clock, printed):
     """Once, before its first line: 24 s a step."""
     run = Progress(TrainConfig(max_iters=600), is_main=True)
+    run.read_loss = lambda: 10.824
     run.start(0)
     for step in (1, 2):
         clock.now += 24
         run.step(step)
-    assert printed == ["step 1/600  3:59:36 left"]
+    assert printed == ["step 1/600  loss 10.824  5.5 K tokens/s  3:59:36 left"]
     run.close()
 
 
@@ -146,18 +175,108 @@ def test_one_process_prints(printed):
     assert printed == ["hello"]
 
 
+def test_speeds_for_people():
+    speeds = [progress.format_speed(speed) for speed in (12.4, 999, 1240, 9949, 23_400, 1_712_345)]
+    assert speeds == ["12", "999", "1.2 K", "9.9 K", "23 K", "1,712 K"]
+
+
+PARTS = {
+    "step": "step 1,500/2,000",
+    "loss": "loss 2.346",
+    "lr": "lr 5.00e-04",
+    "speed": "1,712 K tokens/s",
+    "MFU": "MFU 38 %",
+    "left": "00:05 left",
+}
+
+
+def test_the_live_line_fits_any_width():
+    assert live_line(PARTS, 0.75, 200) == (
+        f"step 1,500/2,000  [{'=' * 30}{' ' * 10}]  loss 2.346  lr 5.00e-04  1,712 K tokens/s  MFU 38 %  00:05 left"
+    )
+    narrower = "step 1,500/2,000  [=====  ]  loss 2.346  1,712 K tokens/s  MFU 38 %  00:05 left"
+    assert live_line(PARTS, 0.75, 79) == narrower
+    for columns in range(1, 200):
+        line = live_line(PARTS, 0.75, columns)
+        assert len(line) <= columns and (columns < 16 or line.startswith("step 1,500/2,000"))
+        assert columns < 28 or line.endswith("00:05 left")
+    assert live_line(PARTS, 0.75, 40) == "step 1,500/2,000  loss 2.346  00:05 left"
+    bars = [live_line({"step": "step"}, share, 20) for share in (0, 0.5, 1)]
+    assert bars == [f"step  [{'=' * count:12}]" for count in (0, 6, 12)]
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+def test_a_bar_on_a_terminal(clock, monkeypatch, columns):
+    """It says `step`, and the loss before the first line of the log; the share of the peak where that is known."""
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(progress, "terminal_columns", lambda stream: columns)
+    run = Progress(TrainConfig(max_iters=600), is_main=True, peak=10_000.0)
+    run.read_loss = lambda: 10.824
+    run.start(0)
+    for step in range(1, 4):
+        clock.now += 30
+        run.step(step)
+    early = screen.getvalue().split("\r")[-1].rstrip()
+    assert early.startswith("step 3/600  ") and "loss 10.824" in early and early.endswith("4:58:30 left")
+    run.lap(3)
+    show(run, step=3)
+    line = screen.getvalue().split("\r")[-1].rstrip()
+    assert "loss 2.346" in line and len(line) < columns and "loss 10.824" not in line
+    assert ("MFU 44 %" in line, "[" in line, "lr 5.00e-04" in line) == (columns > 40, columns > 40, columns > 80)
+    run.close()
+
+
+def test_the_peak_of_the_devices(monkeypatch):
+    """An MFU counts all GPUs."""
+    model = SimpleNamespace(flops_per_token=lambda: 2e6)
+    setup = SimpleNamespace(device=torch.device("cpu"), dtype=torch.bfloat16, model=model)
+    setup.group = SimpleNamespace(world_size=4)
+    assert progress.peak_speed(setup) is None
+    monkeypatch.setattr(progress.devices, "peak_flops", lambda device, dtype: 1e12)
+    assert progress.peak_speed(setup) == pytest.approx(2e6)
+
+
+# -- a busy CPU -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("load", "threads", "variable", "device", "is_busy"),
+    [
+        (9.0, 4, None, "cpu", True),
+        (5.1, 4, None, "cpu", True),
+        (4.2, 4, None, "cpu", False),  # of training alone
+        (9.0, 1, None, "cpu", False),  # one thread waits for no other
+        (9.0, 4, "GOMP_SPINCOUNT", "cpu", False),
+        (9.0, 4, "OMP_WAIT_POLICY", "cpu", False),
+        (9.0, 4, None, "cuda", False),
+    ],
+)
+def test_a_busy_cpu(monkeypatch, load, threads, variable, device, is_busy):
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(progress.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(progress.os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    if variable:
+        monkeypatch.setenv(variable, "0")
+    sentence = progress.busy_cpu(torch.device(device))
+    assert ("GOMP_SPINCOUNT=0" in sentence and f"load {load}" in sentence) == is_busy == bool(sentence)
+
+
+# -- stories ----------------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("width", [40, 80, 300])
 def test_a_story_is_wrapped_between_words(printed, monkeypatch, width):
-    monkeypatch.setattr(progress.shutil, "get_terminal_size", lambda: SimpleNamespace(columns=width))
+    monkeypatch.setattr(progress, "terminal_columns", lambda stream: width)
     story = "Once upon a time there was a little fox. " * 10
     Progress(TrainConfig(), is_main=True).story(story)
     (text,) = printed
     lines = text.splitlines()
     assert max(map(len, lines)) <= min(100, width) and all(line.startswith("  ") for line in lines)
     assert text.split() == story.split()
-
-
-# -- stories ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_story_that_is_cut_ends_in_dots(workshop):

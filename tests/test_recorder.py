@@ -10,7 +10,7 @@ from conftest import log_of, small_config
 
 from slm.models import checkpoint
 from slm.training.evaluation import Score
-from slm.training.recorder import Recorder
+from slm.training.recorder import Recorder, is_story_due
 from slm.training.train_state import TrainState
 from train import make_stepper, set_up
 
@@ -53,6 +53,31 @@ def test_the_best_model_is_kept(run):
     assert saved("best.pt")["step"] == 18
     assert (saved("last.pt")["progress"]["best"], saved("last.pt")["progress"]["best_step"]) == (4.5, 18)
     assert run.printed[1].startswith("  Tom"), "a story of the model so far"
+
+
+@pytest.mark.parametrize(
+    ("max_iters", "eval_interval", "steps"),
+    [
+        (200, 20, [40, 80, 120, 160, 200]),
+        (700, 175, [175, 350, 525, 700]),
+        (205, 20, [40, 80, 120, 160, 200, 205]),
+        (10, 100, [10]),
+    ],
+)
+def test_a_run_shows_a_few_stories(max_iters, eval_interval, steps):
+    """However often it validates, and the last model in any case."""
+    config = SimpleNamespace(max_iters=max_iters, eval_interval=eval_interval)
+    validations = [*range(eval_interval, max_iters, eval_interval), max_iters]
+    assert [step for step in validations if is_story_due(step, config)] == steps
+    config.eval_interval = 1
+    assert 2 <= sum(is_story_due(step, config) for step in range(1, max_iters + 1)) <= 7
+
+
+def test_a_busy_cpu_is_one_line(run, monkeypatch):
+    monkeypatch.setattr("slm.training.recorder.busy_cpu", lambda device: "busy")
+    for step in (2, 4):
+        run.recorder.line({"step": step, "tokens": step, "seconds": 1.0, "train_loss": 4.0, "lr": 0.1}, None)
+    assert run.printed.count("busy") == 1
 
 
 @pytest.mark.parametrize("loss", [2 * GUESSING + 0.01, 1256.0, math.inf, math.nan])

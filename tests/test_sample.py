@@ -9,10 +9,22 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import PATIENCE, ROOT, Output, assert_mistake, call, environment, start, start_command, wait_until
+from conftest import (
+    PATIENCE,
+    ROOT,
+    Output,
+    assert_mistake,
+    call,
+    call_on_terminal,
+    environment,
+    start,
+    start_command,
+    wait_until,
+)
 
 import sample
 from slm.errors import UserError, printable
@@ -86,6 +98,42 @@ def test_prompts_in_every_form(at_run):
     for prompt in ("--Hello", "-Hello", "--", "--help me"):
         assert stories("--prompt", prompt, *options)[0].startswith(prompt)
     assert stories(*options, "--", "--Hello")[0].startswith("--Hello")
+
+
+def test_a_file_of_prompts(at_run, tmp_path, monkeypatch):
+    """A story for each line, in order, after those of the command line; however many are written at once."""
+    (tmp_path / "some.txt").write_bytes(b"\xef\xbb\xbfTom had\r\n\r\nLily\r\n")
+    options = ["--max_new_tokens=8", "--seed=3", "--dtype=float32"]
+    result = call("sample.py", "Once", "--prompts", tmp_path / "some.txt", *options)
+    assert result.status == 0, result.err
+    stories = result.out.removesuffix("\n").split(f"\n{sample.SEPARATOR}\n")
+    assert [story.startswith(start) for story, start in zip(stories, ("Once", "Tom had", "", "Lily"), strict=True)]
+    assert re.search(r"^\d+ tokens, ", result.err, re.M)
+    source = Path(sample.__file__).read_text()
+    few = source.replace("STORIES_AT_ONCE = 32", "STORIES_AT_ONCE = 4")
+    assert few != source
+    (tmp_path / "sample.py").write_text(few)
+    again = call(tmp_path / "sample.py", "Once", "--prompts", tmp_path / "some.txt", "--num_samples=2", *options)
+    stories = again.out.removesuffix("\n").split(f"\n{sample.SEPARATOR}\n")
+    starts = ("Once", "Once", "Tom had", "Tom had", "", "", "Lily", "Lily")
+    assert [story.startswith(start) for story, start in zip(stories, starts, strict=True)] == [True] * 8
+    assert again.out == call("sample.py", "Once", "--prompts", tmp_path / "some.txt", "--num_samples=2", *options).out
+
+
+BAD_FILES = {
+    "none": (None, "No such file"),
+    "empty": (b"", "is empty: write one prompt per line"),
+    "not text": (b"caf\xe9\n", "is not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_file_without_prompts(at_run, tmp_path, kind):
+    contents, words = BAD_FILES[kind]
+    if contents is not None:
+        (tmp_path / "bad.txt").write_bytes(contents)
+    assert_mistake(call("sample.py", "--prompts", tmp_path / "bad.txt"), "bad.txt", words)
+    assert_mistake(call("sample.py", "--prompts", tmp_path), "no regular file")
 
 
 def test_control_characters_are_not_printed(at_run):
@@ -235,6 +283,17 @@ def test_keys_on_a_terminal(at_run, endless):
         os.close(terminal)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+def test_a_story_on_a_terminal(at_run):
+    """It breaks between words; in a pipe it has no line ends but its own."""
+    options = ["Once upon a time", "--seed=1", "--max_new_tokens=60", "--dtype=float32", "--device=cpu"]
+    piped = call("sample.py", *options).out
+    text = call_on_terminal("sample.py", *options, cwd=at_run, columns=40)
+    story = re.search(r"Once upon.*(?=\n\d+ tokens, )", text, re.DOTALL)[0]
+    assert max(map(len, text.splitlines())) <= 40 and story.split() == piped.split()
+    assert len(story.splitlines()) > len(piped.splitlines()) and max(map(len, piped.splitlines())) > 80
+
+
 def test_a_prompt_longer_than_the_context_is_cut(at_run):
     result = call("sample.py", "--prompt", "word " * 300, "--max_new_tokens", "5")
     assert result.status == 0 and "warning" in result.err and "context" in result.err
@@ -298,6 +357,40 @@ def test_a_pipe_that_closes_is_no_error(at_run):
     assert len(out) <= 5 and "Traceback" not in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are Unix's")
+@pytest.mark.parametrize("end", ["a story's", "SIGTERM"])
+def test_keys_during_a_story_do_not_appear_in_it(at_run, endless, end):
+    """They are the next prompt's; the terminal then echoes as before, also where the program is killed."""
+    import termios
+
+    master, slave = os.openpty()
+    echoes = lambda: bool(termios.tcgetattr(slave)[3] & termios.ECHO)  # noqa: E731
+    options = {"stdin": slave, "stdout": slave, "stderr": subprocess.PIPE, "env": environment(TERM="dumb")}
+    process = start("sample.py", *endless, cwd=at_run, **options)
+    output = Output(master)
+    output.wait_for("> ")
+    os.write(master, b"Tom\n")
+    output.wait_for("Tomzzz")
+    assert not echoes()
+    os.write(master, b"Lily had")
+    assert not output.has("Lily", seconds=1)
+    if end == "SIGTERM":
+        process.terminate()
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 128 + signal.SIGTERM
+    else:
+        process.send_signal(signal.SIGINT)
+        output.wait_for("> Lily had")
+        os.write(master, b" a cat\n")
+        output.wait_for("catzzz")
+        process.send_signal(signal.SIGINT)
+        output.wait_for("> ")
+        wait_until(lambda: os.write(master, b"\x04") and process.poll() is not None, pause=0.2)
+    assert echoes()
+    os.close(master)
+    os.close(slave)
+
+
 def test_the_newest_run_is_taken(workshop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for age, name in ((100, "old"), (0, "new"), (50, "middle")):
@@ -306,7 +399,9 @@ def test_the_newest_run_is_taken(workshop, tmp_path, monkeypatch):
         os.utime(tmp_path / "out" / name / "best.pt", (stamp, stamp))
     (tmp_path / "out/half-written").mkdir()
     (tmp_path / "out/half-written/best.pt.partial").write_bytes(b"x")
-    assert "out/new/best.pt" in call("sample.py", "--max_new_tokens", "1").err
+    result = call("sample.py", "--max_new_tokens", "1")
+    assert "out/new/best.pt" in result.err and "out/new is the newest of 3 runs under out/: --model" in result.err
+    assert "newest" not in result.out and "newest" not in call("sample.py", "--model=out/old", "--seed=1").err
 
 
 def test_a_run_that_was_stopped_before_its_first_validation_tells_stories(workshop, tmp_path, monkeypatch):
@@ -352,5 +447,5 @@ def test_no_run_yet(tmp_path, monkeypatch):
 def test_help(at_run):
     result = call("sample.py", "--help")
     assert result.status == 0
-    options = "prompt interactive model num_samples max_new_tokens temperature top_k top_p seed device dtype"
+    options = "prompt prompts interactive model num_samples max_new_tokens temperature top_k top_p seed device dtype"
     assert set(re.findall(r"^  --(\w+)", result.out, re.M)) == set(options.split())

@@ -3,16 +3,16 @@
 import csv
 import functools
 import io
+import json
 import sys
 from contextlib import redirect_stdout
 
 import pytest
 import torch
-from conftest import SMALL_RUN, assert_mistake, call
+from conftest import SMALL_RUN, assert_mistake, call, log_of
 
 import bench
-import train
-from experiments import scaling
+from experiments import scaling, scaling_process
 from slm.config_parser import parse_command_line
 
 BROKEN = "broken.py"
@@ -40,34 +40,54 @@ def scale(folder, monkeypatch, capsys):
     return run
 
 
-def launch_here(monkeypatch, script, processes, *arguments):
-    """In place of `scaling.launch`: the script in this process, whatever the number of processes."""
-    if BROKEN in arguments or (script, processes) == ("train.py", 2):
-        return None
+def launch_here(monkeypatch, processes, *arguments):
+    """In place of `scaling.launch`: one process of the measurement in this one, whatever their number."""
     output = io.StringIO()
-    with monkeypatch.context() as patch, redirect_stdout(output):
-        patch.setenv("TORCHELASTIC_RUN_ID", "a test")  # as under torchrun: no baselines
-        patch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes
-        patch.setattr(sys, "argv", [script, *arguments])
-        {"bench.py": bench, "train.py": train}[script].main()
-    return output.getvalue()
+    if BROKEN not in arguments:
+        with monkeypatch.context() as patch, redirect_stdout(output):
+            patch.setenv("TORCHELASTIC_RUN_ID", "a test")  # as under torchrun: no baselines
+            patch.setattr(sys, "argv", ["scaling_process.py", *arguments])
+            scaling_process.main()
+    return map(json.loads, output.getvalue().splitlines())
 
 
 def test_rows_and_picture(folder, scale, monkeypatch):
-    """A run that fails leaves its cell or its line out, and the others go on."""
+    """A recipe that fails leaves its lines out, and the others go on. A line is printed before each measurement."""
     monkeypatch.setattr(bench, "SECONDS", 0.01)
     monkeypatch.setattr(bench, "REPEATS", 1)
     monkeypatch.setattr(scaling, "launch", functools.partial(launch_here, monkeypatch))
     (folder / BROKEN).write_text((folder / "tiny.py").read_text())
-    rows, printed = scale(BROKEN, "tiny.py", "--processes", "2, 1,2", "--steps", "3")
+    rows, printed = scale(BROKEN, "tiny.py", "--processes", "1", "--steps", "3")
     places = [(row["recipe"], row["processes"], row["step"], row["tokens_per_step"]) for row in rows]
-    cut, growing = ("tiny.py", "2", "cut up", "256"), ("tiny.py", "2", "growing", "512")
-    assert places == [("tiny.py", "1", "cut up", "256"), cut, growing]
+    assert places == [("tiny.py", "1", "cut up", "256")]
     assert all(int(row["tokens_per_second"]) > 0 and row["torch"] == torch.__version__ for row in rows)
-    assert [row["loss_steps"] for row in rows] == ["3", "", ""] and 5 < float(rows[0]["train_loss"]) < 7
-    assert "tiny.py on 2, growing: tokens/s, micro-batch 16 " in printed.out
+    assert rows[0]["loss_steps"] == "3"
+    assert call("train.py", "tiny.py", "--max_iters=3", "--log_interval=1", "--out_dir=out/three").status == 0
+    assert round(float(rows[0]["train_loss"]), 6) == float(log_of("out/three")[-1]["train_loss"])
+    before, after = (printed.out.index(words) for words in ("tiny.py on 1, cut up: measuring\n", ": tokens/s, micro-"))
+    assert before < after
     assert scaling.PLOT.read_bytes().startswith(b"\x89PNG")
-    assert not (folder / "out").exists()
+
+
+def test_a_step_that_fails(folder, monkeypatch, capsys):
+    """The other step of the same start is measured."""
+    figures = [
+        {"what": "tokens/s, micro-batch 4, 3 GPUs", "value": 999.6},
+        {"what": "sum of gradients, ms", "value": 2},
+    ]
+    measured = {"step": "growing", "tokens_per_step": 768, "loss": None, "device": "a GPU", "figures": figures}
+    printed = [{"step": "cut up", "says": "failed: 8 among 3"}, {"step": "growing", "says": "measuring"}, measured]
+    monkeypatch.setattr(scaling, "launch", lambda *arguments: printed)
+    code = {"git_commit": "abc", "git_dirty": False}
+    (row,) = scaling.measure("tiny.py", code, 3, 50, [])
+    assert (row["processes"], row["step"], row["tokens_per_second"], row["sum_ms"]) == (3, "growing", 1000, "2")
+    assert "train_loss" not in row and row["device"] == "a GPU"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "tiny.py on 3: starting",
+        "tiny.py on 3, cut up: failed: 8 among 3",
+        "tiny.py on 3, growing: measuring",
+    ]
 
 
 def row(processes, step, speed, **more):
@@ -132,13 +152,13 @@ def test_no_rows_no_picture(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_processes_of_a_cpu(scale):
-    """torchrun, bench.py and train.py as they are; eight sequences do not divide among three processes."""
-    rows, printed = scale("tiny.py", "--processes", "1,2,3", "--steps", "8")
+    """torchrun and its processes as they are; eight sequences do not divide among three processes."""
+    rows, printed = scale("tiny.py", "--processes", "1,2,3", "--steps", "8", "--backend", "gloo")
     places = [(row["processes"], row["step"]) for row in rows]
     assert places == [("1", "cut up"), ("2", "cut up"), ("2", "growing"), ("3", "growing")]
     assert all(int(row["tokens_per_second"]) > 0 for row in rows)
     assert [bool(row["sum_ms"]) for row in rows] == [False, True, True, True]
     one, two = (float(row["train_loss"]) for row in rows[:2])
     assert one == pytest.approx(two, abs=1e-5)
-    assert printed.err.count("8 sequences per step do not divide among 3 processes") == 2  # train.py's and bench.py's
+    assert printed.out.count("tiny.py on 3, cut up: failed: 8 sequences per step do not divide among 3 processes") == 1
     assert scaling.PLOT.read_bytes().startswith(b"\x89PNG")

@@ -50,14 +50,14 @@ def test_each_file_is_a_story(tmp_path):
         (tmp_path / f"{i:02}.txt").write_text(f"Story {i}.\r\n\r\nIts end.\n")
     (tmp_path / "empty.txt").write_text(" \n")
     source = sources.open_source(str(tmp_path), "text")
+    whole = [f"Story {i}.\n\nIts end." for i in range(20)]
+    assert list(source.splits["train"]) == whole, "so many files of so few paragraphs"
+    source = sources.open_source(str(tmp_path), "text", blank_lines=True)
     assert len(list(source.splits["train"])) == 40
-    assert "of 21 small files; if each file is one story, give --file_is_story" in source.notes[1]
     source = sources.open_source(str(tmp_path), "text", file_is_story=True)
     train = source.splits["train"]
-    assert list(train) == [f"Story {i}.\n\nIts end." for i in range(20)] and (train.rows, train.empty) == (21, 1)
+    assert list(train) == whole and (train.rows, train.empty) == (21, 1)
     assert source.notes[1].endswith("each file is a story") and "empty.txt" not in source.notes[0]
-    (tmp_path / "00.txt").write_text("x" * 2**16)
-    assert "--file_is_story" not in sources.open_source(str(tmp_path), "text").notes[1]
     (tmp_path / "00.txt").write_text("One.<|endoftext|>")
     assert "--file_is_story" not in sources.open_source(str(tmp_path), "text").notes[1]
 

@@ -93,6 +93,29 @@ def test_too_few_stories_to_split(texts, words):
         split_of(texts, 0.02)
 
 
+@pytest.mark.parametrize(
+    ("end", "mark"), [("a paragraph.\n\n", "\n\n"), ("a line,\n", "\n"), ("a word ", " "), ("字", "")]
+)
+@pytest.mark.parametrize(("fraction", "least", "share"), [(0.02, 20, 0.1), (0.02, 0, 0.02), (0.5, 0, 0.5)])
+def test_one_story_is_a_continuous_text(end, mark, fraction, least, share):
+    """Its end validates, from a paragraph, a line or a word on; nothing of it is lost, and it is the same each time."""
+    text = (end * 4000).strip()
+    found, repeated = splits.split_off_validation(Split(lambda: iter([text, ""])), fraction, least)
+    for _ in range(2):
+        (train,), (validation,) = found["train"], found["validation"]
+        assert train + validation == text and train.endswith(mark) and repeated == 0
+        assert len(validation) == pytest.approx(share * len(text), rel=0.05)
+    assert found["train"].rows == found["validation"].rows == 1
+
+
+def test_a_text_at_the_bounds():
+    for fraction in (1e-9, 1 - 1e-9):
+        found, _ = splits.split_off_validation(Split(lambda: iter(["x" * 200])), fraction)
+        assert sorted(len(text) for split in found.values() for text in split) == [1, 199]
+    with pytest.raises(UserError, match=r"1 story: two .* or one of 200 letters"):
+        splits.split_off_validation(Split(lambda: iter(["x" * 199])), 0.02)
+
+
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none(fraction):
     with pytest.raises(UserError, match="--validation_fraction"):

@@ -85,6 +85,67 @@ def test_stories_of_a_text_file(tmp_path, monkeypatch, case, block):
     assert read(file)[0] == expected
 
 
+PARAGRAPHS = [f"It was day {i}, and the sun shone on the hill." for i in range(60)]
+NOVELS = {
+    "speech": [f'"Day {i} is here," said the fox.' if i % 4 == 0 else text for i, text in enumerate(PARAGRAPHS)],
+    "a play": [f"FOX:\n{text}" for text in PARAGRAPHS],
+    "dashes": [f"\u2014 {text}" if i % 3 else text for i, text in enumerate(PARAGRAPHS)],
+    "chapters": ["CHAPTER I. The hill", *PARAGRAPHS, "Chapter 2", *PARAGRAPHS],
+}
+STORIES = {
+    "stories": PARAGRAPHS,
+    "some speech": [f'"Day {i} is here," said the fox.' if i % 9 == 0 else text for i, text in enumerate(PARAGRAPHS)],
+    "a few": ['"One."', '"Two."', '"Three."'],
+    "one that says chapter": ["The chapter 2 of the book was long.", *PARAGRAPHS],
+}
+
+
+def understood(*files, **options):
+    return story_files.understand(list(files), **options)[1][0]
+
+
+@pytest.mark.parametrize("name", [*NOVELS, *STORIES])
+def test_blank_lines_between_stories_or_paragraphs(tmp_path, name):
+    """A novel and a play are one text each; an option decides where the look is wrong."""
+    blocks = (NOVELS | STORIES)[name]
+    text = "\n\n".join(blocks)
+    write(tmp_path / "a.txt", text)
+    texts, note = read(tmp_path / "a.txt")
+    assert texts == ([text] if name in NOVELS else blocks)
+    assert ("the file is one text (--blank_lines" in note) == (name in NOVELS)
+    assert ("blank lines separate the stories (--file_is_story" in note) == (name in STORIES)
+    for choice, expected in ((True, [text]), (False, blocks)):
+        (file,), _ = story_files.understand([tmp_path / "a.txt"], file_is_story=choice)
+        assert list(file.read()) == expected and file.rows == (1 if choice else None)
+
+
+def test_a_text_without_blank_lines(tmp_path):
+    write(tmp_path / "a.txt", "One line.\n" * 500)
+    assert read(tmp_path / "a.txt")[0] == [("One line.\n" * 500).strip()]
+    assert "no blank line in it: the file is one text" in understood(tmp_path / "a.txt")
+
+
+def test_a_novel_too_long_to_be_one_text(tmp_path, monkeypatch):
+    write(tmp_path / "a.txt", "\n\n".join(NOVELS["speech"]))
+    monkeypatch.setattr(text_files, "LONGEST_STORY", 1000)
+    assert len(texts_of(tmp_path / "a.txt")) == 60
+
+
+@pytest.mark.parametrize(("files", "paragraphs", "whole"), [(5, 3, True), (8, 1, True), (2, 3, False), (9, 60, False)])
+def test_a_folder_of_text_files(tmp_path, files, paragraphs, whole):
+    """Several files with few paragraphs each are a story each; many paragraphs are stories, unless they have speech."""
+    paths = [tmp_path / f"{i}.txt" for i in range(files)]
+    for i, path in enumerate(paths):
+        write(path, "\n\n".join(f"{i}: {text}" for text in PARAGRAPHS[:paragraphs]))
+    texts, note = read(*paths)
+    assert len(texts) == (files if whole else files * paragraphs)
+    assert (f"each of {files} files is a story" in note) == whole
+    assert ("--file_is_story: each file is a story" in note) != whole
+    for i, path in enumerate(paths):
+        write(path, "\n\n".join(f"\u201c{i}: {text}\u201d" for text in PARAGRAPHS[: max(paragraphs, 10)]))
+    assert len(texts_of(*paths)) == files
+
+
 def test_a_marker_in_one_file_parts_the_stories_of_all(tmp_path):
     (tmp_path / "a.txt").write_text("One\n\nstill\n\none.")
     (tmp_path / "b.txt").write_text("Two" + "." * 100)
@@ -220,10 +281,25 @@ def test_bad_items_of_a_json_file(tmp_path, contents):
         assert word in " ".join(bad)
 
 
+def test_the_list_of_stories_among_others(tmp_path):
+    """The one whose objects have the column; of lists of texts the one that --text_column names."""
+    document = {
+        "tags": ["a"],
+        "stories": [{"text": "One."}, {"text": "Two."}],
+        "authors": [{"name": "A"}],
+        "version": 1,
+    }
+    write(tmp_path / "a.json", json.dumps(document))
+    texts, note = read(tmp_path / "a.json")
+    assert texts == ["One.", "Two."] and "the list 'stories' in it" in note
+    write(tmp_path / "a.json", json.dumps({"tags": ["a"], "stories": ["One.", "Two."]}))
+    assert texts_of(tmp_path / "a.json", column="stories") == ["One.", "Two."]
+
+
 JSON_FILE_MISTAKES = {
     '[{"id": 1}]': ["no column 'text': give --text_column one of id"],
     '[{"text": ["One."]}]': ["column 'text'", "holds lists"],
-    '{"a": [1], "b": [2]}': ["lists in a, b", "save one list alone"],
+    '{"a": [1], "b": [2]}': ["lists in a, b", "give --text_column one of them"],
     '"One."': ["no list"],
     '["One.",\n "Two."': ["not JSON", "line 2"],
     "": ["not JSON"],

@@ -1,26 +1,18 @@
-"""The page that tells stories, in a real browser: Chromium, driven through chromedriver's WebDriver protocol."""
+"""The page that tells stories, in a real browser: it computes what model.py does, and draws what it says."""
 
 import codecs
-import http.client
-import json
-import math
-import shutil
-import socket
-import subprocess
-import time
 
 import pytest
 import tiktoken
 import torch
+from page_helpers import browser, one_thread, random_model, save_page, small_encoding
 
-from model import GPT, GPTConfig
 from slm.errors import UserError
-from slm.models.generation import prompt_tokens, stream
-from slm.models.to_page import dequantize, quantize, save_story_page
-from slm.text import tokenizer
+from slm.models.generation import prompt_tokens, sample_token, stream, uniforms
+from slm.models.to_page import dequantize, describe_measured, quantize, save_story_page
 
-FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-    --disable-component-update --disable-sync""".split()
+__all__ = ["browser", "one_thread"]  # fixtures
+
 # whitespace in Rust, or in JavaScript, or in neither
 SPACES = "\x85\x1c\x1d\x1e\x1f\ufeff\u180e\xa0\u2028\u3000\u200b\0"
 HARD_TEXTS = [
@@ -30,119 +22,6 @@ HARD_TEXTS = [
     *[f"a{space}b {space}c{space}{space}d  {space}" for space in SPACES],
     " " * 3000 + "x" * 3000 + "\n" * 300,
 ]
-
-
-class Browser:
-    """One browser window. `run` evaluates JavaScript in it, `wait` waits until an expression holds."""
-
-    def __init__(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        quiet = subprocess.DEVNULL
-        self.driver = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=quiet, stderr=quiet)
-        self.session = ""
-
-    def start(self, folder):
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.call("GET", "/status")
-                break
-            except ConnectionError:
-                assert time.monotonic() < deadline, "chromedriver does not start"
-                time.sleep(0.1)
-        options = {"binary": shutil.which("chromium"), "args": [*FLAGS, f"--user-data-dir={folder}"]}
-        capabilities = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
-        created = self.call("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})
-        self.session = f"/session/{created['sessionId']}"
-
-    def close(self):
-        try:
-            if self.session:
-                self.call("DELETE", "")
-        finally:
-            self.driver.terminate()
-            self.driver.wait(timeout=30)
-
-    def call(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, self.session + path, json.dumps(body) if body is not None else None)
-        value = json.loads(connection.getresponse().read())["value"]
-        assert not (isinstance(value, dict) and "error" in value), value
-        return value
-
-    def run(self, script, *arguments):
-        return self.call("POST", "/execute/sync", {"script": script, "args": arguments})
-
-    def wait(self, expression):
-        deadline = time.monotonic() + 30
-        while not self.run(f"return {expression}"):
-            assert time.monotonic() < deadline, (expression, self.run("return document.body.innerText"))
-            time.sleep(0.02)
-
-    def open(self, path, until="!button.disabled"):
-        self.call("POST", "/url", {"url": path.as_uri()})
-        self.wait(until)
-
-    def begin(self, prompt, temperature=0):
-        self.run("[prompt.value, temperature.value] = arguments; button.click()", prompt, temperature)
-
-    def tell(self, prompt):
-        """The whole greedy story on the page, and the status under it."""
-        self.begin(prompt)
-        self.wait("!telling")
-        return self.run("return [story.textContent, status.textContent]")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """For models this small, threads that wait for each other cost far more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("there is no chromium with its chromedriver: apt-get install chromium chromium-driver")
-    browser = Browser()
-    try:
-        browser.start(tmp_path_factory.mktemp("chromium"))
-        yield browser
-    finally:
-        browser.close()
-
-
-def small_encoding(size=700):
-    """The first tokens of GPT-2's vocabulary, which are a byte-pair encoding by themselves, and end-of-text."""
-    ranks = tokenizer.gpt2()._mergeable_ranks
-    return tokenizer.from_ranks({token: rank for token, rank in ranks.items() if rank < size})
-
-
-def random_model(encoding, seed=0, **shape):
-    """A GPT whose every parameter is random, LayerNorms and biases too; 4 does not divide its widths."""
-    shape = dict(block_size=16, n_layer=2, n_head=3, n_embd=18) | shape
-    model = GPT(GPTConfig(encoding.n_vocab, **shape)).eval()
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            mean = 1 if ".ln_" in name and name.endswith("weight") else 0
-            parameter.copy_(mean + torch.randn(parameter.shape) * (0.4 if parameter.dim() == 2 else 0.2))
-        model.lm_head.weight[encoding.eot_token] *= 2  # so that some stories end
-    return model
-
-
-def open_page(browser, model, encoding, folder, title="page"):
-    """Write the model's page and open it; `model` gets the weights that the page computes with."""
-    save_story_page(model, encoding, folder / "page.html", title)
-    browser.open(folder / "page.html")
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.dim() == 2:
-                parameter.copy_(dequantize(*quantize(parameter)))
 
 
 def greedy_story(model, encoding, prompt):
@@ -168,9 +47,33 @@ def test_quantize_is_close():
 @pytest.mark.parametrize("size", [700, 50256])
 def test_ids_are_tiktokens(browser, tmp_path, size):
     encoding = small_encoding(size)
-    open_page(browser, random_model(encoding), encoding, tmp_path)
-    ids = browser.run("return arguments[0].map(text => new Tokenizer(data.tokens).encode(text))", HARD_TEXTS)
+    browser.open(save_page(random_model(encoding), encoding, tmp_path))
+    ids = browser.run("texts => texts.map(text => new Tokenizer(data.tokens).encode(text))", HARD_TEXTS)
     assert ids == [encoding.encode_ordinary(text) for text in HARD_TEXTS]
+
+
+def test_the_webassembly_program_is_valid_and_gives_the_sum(browser, tmp_path):
+    """Every byte, against the levels that to_page.py has; and the loop for browsers without SIMD instructions."""
+    encoding = small_encoding()
+    browser.open(save_page(random_model(encoding), encoding, tmp_path))
+    script = """([row, x, without]) => {
+        const Memory = WebAssembly.Memory;
+        if (without) WebAssembly.Memory = undefined;
+        const {buffer, dot} = newArithmetic(4 * x.length + row.length);
+        WebAssembly.Memory = Memory;
+        new Float32Array(buffer, 0, x.length).set(x);
+        new Uint8Array(buffer).set(row, 4 * x.length);
+        return [WebAssembly.validate(dotProgram()), String(dot).includes("native code"),
+                dot(4 * x.length, x.length) * UNIT];
+    }"""
+    torch.manual_seed(1)
+    for length in (8, 256, 1536):
+        row, x = torch.randint(255, (length,)), torch.randn(length)
+        wanted = float(dequantize(row, torch.ones(length, 1)[0]).double() @ x.double())
+        for without in (False, True):
+            valid, native, result = browser.run(script, [row.tolist(), x.tolist(), without])
+            assert valid and native == (not without)
+            assert result == pytest.approx(wanted, abs=1e-5 * length**0.5)
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -179,7 +82,7 @@ def test_greedy_stories_are_those_of_the_model(browser, tmp_path, bias):
     endings = set()
     for seed in range(2):
         model = random_model(encoding, seed, bias=bias)
-        open_page(browser, model, encoding, tmp_path)
+        browser.open(save_page(model, encoding, tmp_path))
         for prompt in ["", "The 😀 said", "a long way to go, " * 20]:
             story, count = greedy_story(model, encoding, prompt)
             text, status = browser.tell(prompt)
@@ -189,83 +92,66 @@ def test_greedy_stories_are_those_of_the_model(browser, tmp_path, bias):
             assert status.startswith(f"{ending} after {count} token")
             assert ("the model sees the end of it" in status) == (len(prompt) > 100)
     assert len(endings) == 2
-    assert browser.call("POST", "/se/log", {"type": "browser"}) == []
+    assert browser.messages == []
+
+
+def test_random_numbers_are_those_of_generation(browser, tmp_path):
+    encoding = small_encoding()
+    browser.open(save_page(random_model(encoding), encoding, tmp_path))
+    for seed in (0, 7, 999_999_999):
+        numbers = browser.run("seed => Array.from({length: 50}, (_, place) => uniform(seed, place))", seed)
+        assert numbers == uniforms(torch.tensor([seed]), 0, 50)[0].tolist()
+
+
+def test_a_seed_draws_what_sample_token_draws(browser, tmp_path):
+    encoding = small_encoding()
+    model = random_model(encoding, block_size=128)
+    browser.open(save_page(model, encoding, tmp_path))
+    browser.begin("Tom", temperature=0.8, top_k=0, top_p=1, seed=5)
+    browser.wait("shown && (shown.tokens.length > 60 || shown.ended)")
+    numbers, given = uniforms(torch.tensor([5]), 0, 100), prompt_tokens(encoding, "Tom")
+    ids = list(given)
+    while len(ids) < 60 and (len(ids) == len(given) or ids[-1] != encoding.eot_token):
+        with torch.no_grad():
+            logits = model(torch.tensor([ids]))[0][:, -1]
+        ids.append(int(sample_token(logits, numbers[:, len(ids) - len(given)], temperature=0.8)[0]))
+    assert len(ids) > 20
+    assert browser.run("shown.ids")[: len(ids)] == ids
+
+
+@pytest.mark.parametrize("temperature, top_k, top_p", [(1, 0, 1), (0.5, 3, 1), (1.5, 99, 0.7), (1, 4, 0.6), (0, 0, 1)])
+def test_shares_are_those_that_sample_token_draws_from(browser, tmp_path, temperature, top_k, top_p):
+    encoding = small_encoding()
+    browser.open(save_page(random_model(encoding), encoding, tmp_path))
+    logits = torch.tensor([1.0, -0.5, 2.5, 0.3, 2.0])
+    options = {"temperature": temperature, "topK": top_k, "topP": top_p}
+    script = "([logits, options]) => [...sharesOf(Float64Array.from(logits), options)]"
+    shares = torch.tensor(browser.run(script, [logits.tolist(), options]), dtype=torch.float32)
+    steps = torch.arange(20_000) / 20_000  # every number that may be drawn, evenly
+    ids = sample_token(logits.expand(20_000, 5), steps, temperature=temperature, top_k=top_k, top_p=top_p)
+    counts = torch.bincount(ids, minlength=5) / 20_000
+    assert torch.allclose(shares, counts, atol=2e-4)
+    draws = "([shares, steps]) => steps.map(random => draw(Float64Array.from(shares), random))"
+    drawn = torch.tensor(browser.run(draws, [shares.tolist(), steps[::10].tolist()]))
+    assert torch.allclose(torch.bincount(drawn, minlength=5) / 2000, shares, atol=2e-3)
 
 
 def test_a_character_appears_whole_and_end_of_text_ends(browser, tmp_path):
     encoding = small_encoding()
-    open_page(browser, random_model(encoding), encoding, tmp_path)
     ids = [*encoding.encode_ordinary("\ufeffé 👩🏽!"), encoding.eot_token]
-    script = """
-        let wanted;
-        const predict = () => Array.from({length: data.endOfText + 1}, (_, id) => Number(id === wanted));
-        const model = {config: {block_size: 64}, step() {}, predict};
-        const story = new Story(model, new Tokenizer(data.tokens), data.endOfText, {prompt: "", temperature: 0});
-        return arguments[0].map(id => { wanted = id; return story.next(); });
-    """
-    answers = browser.run(script, ids)
-    assert [answer["text"] for answer in answers if answer["text"]] == ["\ufeff", "é", " ", "👩", "🏽", "!"]
-    assert [answer["ended"] for answer in answers] == [False] * (len(ids) - 1) + [True]
+    path = save_page(random_model(encoding, block_size=64), encoding, tmp_path)
+    browser.open(path, "prompt=&seed=1&then=" + ".".join(map(str, ids)))
+    browser.wait("shown && shown.ended")
+    texts = browser.run("[...story.children].map(span => span.textContent)")
+    assert len(texts) == len(ids)
+    assert [text for text in texts if text] == ["\ufeff", "é", " ", "👩", "🏽", "!", "∎"]
 
 
-def test_draws_follow_temperature_and_top_k(browser, tmp_path):
-    encoding = small_encoding()
-    open_page(browser, random_model(encoding), encoding, tmp_path)
-    logits = [1.0, -0.5, 2.5, 0.3, 2.0]
-    draws = "return Array.from({length: 4000}, () => draw(Float64Array.from(arguments[0]), arguments[1], arguments[2]))"
-    for temperature, top_k in ((1, 0), (0.5, 3), (1.5, 99), (1, 1), (0, 0)):
-        ids = browser.run(draws, logits, temperature, top_k)
-        kept = sorted(range(5), key=lambda i: -logits[i])[: top_k or 5 if temperature else 1]
-        weights = {i: math.exp((logits[i] - 2.5) / (temperature or 1)) for i in kept}
-        for i in range(5):
-            probability = weights.get(i, 0) / sum(weights.values())
-            spread = math.sqrt(probability * (1 - probability) / 4000)
-            assert abs(ids.count(i) / 4000 - probability) <= 6 * spread, (temperature, top_k, i)
-
-
-def test_stop_start_and_wrong_settings(browser, tmp_path):
-    encoding = small_encoding()
-    model = random_model(encoding, block_size=64, n_layer=4, n_embd=96)
-    with torch.no_grad():
-        model.lm_head.weight[encoding.eot_token] *= 0  # stories do not end by themselves
-    open_page(browser, model, encoding, tmp_path, "<b>Tom & Mia</b>")
-    assert browser.run("return [document.title, document.querySelector('h1').textContent]") == ["<b>Tom & Mia</b>"] * 2
-
-    browser.begin("First", temperature=1)
-    browser.wait("story.textContent.length > 20 && button.textContent === 'Stop'")
-    state = "return [telling, status.textContent, story.textContent]"
-    stopped = browser.run("topK.value = 'x'; button.click();" + state)  # a wrong setting does not keep it from stopping
-    assert stopped[:2] == [None, "Stopped."]
-    browser.begin("Second", temperature=1)  # ... but from starting
-    time.sleep(0.2)
-    assert browser.run(state) == stopped
-
-    browser.run("topK.value = 5; for (let i = 0; i < 9; i++) button.click()")  # start, stop, ..., start
-    browser.wait("story.textContent.length > 20")
-    browser.run("window.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
-    assert browser.run("return [telling, status.textContent]") == [None, "Stopped."]
-    text, _ = browser.tell("Third")
-    assert text == greedy_story(model, encoding, "Third")[0]
-
-
-def test_page_that_is_not_whole_says_so(browser, tmp_path):
-    encoding = small_encoding()
-    save_story_page(random_model(encoding), encoding, tmp_path / "page.html", "cut")
-    page = (tmp_path / "page.html").read_bytes()
-    for share in (0.999, 0.7):
-        (tmp_path / "cut.html").write_bytes(page[: int(len(page) * share)])
-        browser.open(tmp_path / "cut.html", until="status.textContent.includes('not whole')")
-        assert browser.run("return button.disabled")
-
-
-def test_page_stays_off_the_network(browser, tmp_path):
-    encoding = small_encoding()
-    open_page(browser, random_model(encoding), encoding, tmp_path)
-    browser.tell("Tom")
-    assert browser.run("return performance.getEntriesByType('resource').filter(r => !r.name.startsWith('blob:'))") == []
-    browser.run("addEventListener('securitypolicyviolation', event => { window.refused = event.blockedURI; })")
-    browser.run("fetch('http://127.0.0.1:9/').catch(() => {})")
-    browser.wait("window.refused")
+def test_what_was_measured_is_a_line():
+    assert describe_measured(None, None, {}) == ""
+    line = describe_measured(1.234, 0.567, {"order": 0.955, "who": 0.5})
+    assert line.startswith("Validation loss: 1.23 nats per token, 0.57 bits per byte. ")
+    assert line.endswith("likelier: order 96%, who 50%.")
 
 
 def test_mistakes_and_foreign_encodings(tmp_path):

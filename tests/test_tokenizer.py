@@ -112,16 +112,40 @@ def test_a_trained_vocabulary_is_a_byte_pair_encoding():
     assert count < 0.35 * sum(len(text.encode()) for text in texts), "its tokens are no words"
 
 
-def test_too_little_text_for_a_vocabulary_is_one_sentence():
-    with pytest.raises(UserError, match="give 261 tokens at most"):
-        tokenizer.train_bpe(["aaa", "ab ab"], 400)
+def test_the_size_that_fits():
+    """It grows with the text, in powers of two between its bounds; what is asked for comes first, where it can be."""
+    sizes = [tokenizer.fitting_vocab_size(2**power) for power in range(35)]
+    smallest, largest = tokenizer.FITTING_VOCAB_SIZES
+    assert sizes == sorted(sizes) and sizes[0] == smallest and sizes[-1] == largest
+    assert all(size & (size - 1) == 0 for size in sizes) and len(set(sizes)) > 3
+    texts = list(stories(300))
+    size = sum(len(text.encode()) for text in texts)
+    fitting = tokenizer.fitting_vocab_size(size)
+    encoding, reason = tokenizer.train_vocabulary(iter(texts))
+    assert encoding.n_vocab == fitting and f"fits {size:,} bytes" in reason
+    asked, reason = tokenizer.train_vocabulary(iter(texts), 700)
+    assert asked.n_vocab == 700 and reason == "as --vocab_size says"
+
+
+def test_more_tokens_than_a_text_has():
+    """What fits is taken, and the reason says both numbers; a text with fewer words than that gives all it has."""
+    texts = list(stories(300))
+    most = tokenizer.train_bpe(texts, 50_000).n_vocab
+    encoding, reason = tokenizer.train_vocabulary(texts, most + 1)
+    fitting, _ = tokenizer.train_vocabulary(texts)
+    assert encoding.n_vocab < most and tokenizer.to_text(encoding) == tokenizer.to_text(fitting)
+    assert f"{most:,} at most, not {most + 1:,}" in reason
+    assert tokenizer.train_vocabulary(["aaa", "ab ab"], 400)[0].n_vocab == 261
+    encoding, reason = tokenizer.train_vocabulary(["aaa", "ab ab"])
+    assert encoding.n_vocab == 261 and reason.startswith("which are all in 8 bytes")
 
 
 @pytest.mark.parametrize("most", [1, 100, 1000, 10**9])
 def test_a_sample_is_spread_over_all_stories(most):
     """Every n-th story, however many there are, and no more text than asked for unless it is one story."""
     texts = [f"{number:010}" for number in range(137)]
-    sample = tokenizer.spread_sample(iter(texts), most)
+    sample, text_bytes = tokenizer.spread_sample(iter(texts), most)
+    assert text_bytes == 1370
     step = len(texts) if len(sample) == 1 else texts.index(sample[1])
     assert sample == texts[::step] and (step & (step - 1) == 0 or len(sample) == 1)
     assert len(sample) == 1 or 10 * len(sample) <= most

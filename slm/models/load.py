@@ -15,7 +15,7 @@ import tiktoken
 import torch
 
 from model import GPT
-from slm.errors import UserError
+from slm.errors import UserError, print_note
 from slm.files import ROOT
 from slm.models import checkpoint, from_hub, from_huggingface, from_nanogpt
 from slm.models.gpt2 import POSITIONS
@@ -149,7 +149,10 @@ def find_runs(out):
 def newest_run(out="out"):
     """The folder with the newest checkpoint: `out`, or one below it, at any depth. Raises UserError without one."""
     if runs := find_runs(out):
-        return max(runs, key=runs.get)
+        newest = max(runs, key=runs.get)
+        if len(runs) > 1:
+            print_note(f"{newest} is the newest of {len(runs)} runs under {out}/: --model takes another")
+        return newest
     elsewhere = find_runs(ROOT / "out")
     hint = "train a model first, for example with `python train.py config/sample.py`"
     if elsewhere:

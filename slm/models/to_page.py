@@ -1,7 +1,12 @@
 """A model as one HTML file that tells stories in a browser, with no network, no server and nothing to install.
 
-to_page.html is the page; this module puts the model into it, 8 bits a weight, and its tokenizer. The page computes
-what model.py computes, with the weights that `quantize` leaves.
+The folder page/ has what the page is made of; this module joins it into one file, with the model, 8 bits a weight, and
+its tokenizer. The page computes what model.py computes, with the weights that `quantize` leaves.
+
+    page.html      what is on the page                page.css       how it looks
+    tokenizer.js   text to token ids                  arithmetic.js  the product that takes the time, in WebAssembly
+    model.js       GPT-2, a token at a time           story.js       shares, draws, the worker's side
+    page.js        links, telling, the story          glass.js       a token: alternatives, attention
 """
 
 import base64
@@ -17,7 +22,7 @@ from tiktoken_ext.openai_public import r50k_pat_str
 from slm.errors import UserError
 from slm.files import atomic_write
 
-TEMPLATE = Path(__file__).with_name("to_page.html")
+FOLDER = Path(__file__).with_name("page")
 LONGEST_STRING = 2**29 - 24  # characters that a string in Chromium holds: V8's String::kMaxLength
 
 
@@ -62,11 +67,30 @@ def pack(model):
     return tensors, b"".join(floats + integers)
 
 
-def save_story_page(model, encoding, path, title):
+def describe_measured(loss, bpb, sense):
+    """A line on what a model reaches, "" where nothing is known.
+
+    loss: nats per token or None. bpb: bits per byte or None. sense: {name: share of pairs, from 0 to 1}.
+    """
+    words = []
+    if loss is not None:
+        words.append(f"Validation loss: {loss:.2f} nats per token" + (f", {bpb:.2f} bits per byte." if bpb else "."))
+    if sense:
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in sense.items())
+        words.append(f"Pairs of texts of which it finds the right one likelier: {shares}.")
+    return " ".join(words)
+
+
+def read_part(name):
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+def save_story_page(model, encoding, path, title, measured=""):
     """Write the page that tells stories with `model`, a model.GPT, to `path`.
 
-    encoding: the model's tiktoken.Encoding. title: the page's heading, plain text. The file has 4/3 bytes a parameter.
-    Raises UserError where the file cannot be written or no browser could open it.
+    encoding: the model's tiktoken.Encoding. title: the model's name; measured: see `describe_measured`; both are
+    plain text. The file has 4/3 bytes a parameter. Raises UserError where the file cannot be written or no browser
+    could open it.
     """
     if encoding._pat_str != r50k_pat_str:
         raise ValueError("the page cuts text into words as GPT-2 does, and this encoding does not")
@@ -78,17 +102,25 @@ def save_story_page(model, encoding, path, title):
     ranks = encoding._mergeable_ranks
     data = {
         "config": dataclasses.asdict(model.config),
-        "parameters": model.num_params(),
-        "levels": LEVELS.tolist(),
         "tensors": tensors,
         "tokens": [token.decode("latin-1") for token in sorted(ranks, key=ranks.get)],  # a character a byte
         "endOfText": encoding.eot_token,
     }
+    config = model.config
+    shape = (
+        f"{model.num_params() / 1e6:,.1f} million parameters: {config.n_layer} layers of {config.n_head} heads, "
+        f"a vocabulary of {config.vocab_size:,} tokens"
+    )
     parts = {
         "TITLE": html.escape(title),
+        "SHAPE": shape,
+        "MEASURED": html.escape(measured),
+        "STYLE": read_part("page.css"),
+        "MODEL": "\n".join(map(read_part, ["tokenizer.js", "arithmetic.js", "model.js", "story.js"])),
+        "PAGE": "\n".join(map(read_part, ["page.js", "glass.js"])),
         "DATA": json.dumps(data, separators=(",", ":")).replace("<", "\\u003c"),  # no token can close the <script>
         "WEIGHTS": weights,
     }
-    page = re.sub("__([A-Z]+)__", lambda match: parts[match[1]], TEMPLATE.read_text(encoding="utf-8"))
+    page = re.sub("__([A-Z]+)__", lambda match: parts[match[1]], read_part("page.html"))
     with atomic_write(path) as file:
         file.write(page.encode())

@@ -111,6 +111,8 @@ class Corpus:
         self.tokens = {name: splits[name]["tokens"] for name in self.files}
         self.text_bytes = splits["validation"]["text_bytes"]
         for name, tokens in self.tokens.items():
+            if not tokens:
+                raise UserError(f"the {name} split of {self.folder} has no tokens: prepare it with some text")
             if self.files[name].size != 2 * tokens:
                 raise UserError(
                     f"{self.path(name)} has {self.files[name].size:,} bytes where meta.json says {2 * tokens:,}:"
@@ -159,16 +161,6 @@ class Corpus:
             for place in np.linspace(0, 2 * tokens, 64, endpoint=False).astype(int):
                 digest.update(contents[place : place + 4096])
         return digest.hexdigest()
-
-    def check_length(self, block_size):
-        """Raise UserError where a split is shorter than one window of `block_size` tokens."""
-        for name, tokens in self.tokens.items():
-            if tokens < block_size:
-                raise UserError(
-                    f"the {name} split of {self.folder} has {tokens} tokens, fewer than one window of block_size"
-                    f" {block_size}: give more text, a smaller --block_size, or prepare it with a larger"
-                    " --validation_fraction"
-                )
 
 
 def read_text(path):

@@ -71,12 +71,16 @@ def find_hub_files(dataset, config, streaming):
 
     config: its configuration, where it has several. streaming: leave the files there; else they are downloaded.
     """
-    # a hub that cannot be reached takes the client up to minutes, and a pipe must show this line before them
-    say(f"reading {dataset} from the Hugging Face hub (HF_HUB_OFFLINE=1: from its cache alone)")
     configs = []
     try:
+        from huggingface_hub import constants
         from huggingface_hub.utils import disable_progress_bars, logging
 
+        # the client tries a hub that cannot be reached for half a minute, and a pipe must show this line before that
+        if constants.HF_HUB_OFFLINE:
+            say(f"reading {dataset} from the cache of the Hugging Face hub (HF_HUB_OFFLINE is set)")
+        else:
+            say(f"reading {dataset} from the Hugging Face hub: waiting for {constants.ENDPOINT}, up to half a minute")
         logging.set_verbosity_error()  # no line for each try
         if not sys.stderr.isatty():
             disable_progress_bars()  # which would fill a log file
@@ -116,22 +120,25 @@ def find_hub_files(dataset, config, streaming):
 def resolve(dataset, config):
     """({split: [HubFile, ...]}, notes), as the data set's page or the names of its files say.
 
-    The answer is kept in the hub's cache, for a time without the hub.
+    The answer is kept in the hub's cache, for a time without the hub. Raises UserError where neither is there.
     """
     import datasets
-    from huggingface_hub.constants import HF_HOME
+    from huggingface_hub.constants import ENDPOINT, HF_HOME, HF_HUB_OFFLINE
 
     kept = Path(HF_HOME) / "slm" / f"{quote(f'{dataset}/{config or str()}', safe='')}.json"
     try:
         builder = datasets.load_dataset_builder(dataset, config)
-    except ConnectionError:
+    except ConnectionError as error:
         try:
             answer = read_json(kept)
             files = {split: [HubFile(*file) for file in listed] for split, listed in answer["files"].items()}
             return files, [*answer["notes"], "the hub is not reached: from its cache alone"]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            pass
-        raise
+            why = "is not asked (HF_HUB_OFFLINE is set)" if HF_HUB_OFFLINE else "does not answer"
+            raise UserError(
+                f"{dataset} is not in the cache, and the Hugging Face hub {ENDPOINT} {why}: check the network, set"
+                " HF_ENDPOINT to a mirror, or give --dataset sample or a local file or folder"
+            ) from error
     files = {
         str(split): [to_hub_file(url) for url in urls] for split, urls in (builder.config.data_files or {}).items()
     }

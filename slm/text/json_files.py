@@ -147,12 +147,14 @@ def rows_of_document(document, column, where):
         if not any(isinstance(value, list | dict) for value in document.values()):
             return "one row", [document]
         lists = [name for name, value in document.items() if isinstance(value, list) and value]
+        of_rows = [name for name in lists if isinstance(document[name][0], dict) and find(document[name][0], column)[1]]
+        lists = of_rows if len(of_rows) == 1 else lists
         if len(lists) == 1:
             return f"the list {lists[0]!r} in it", document[lists[0]]
         if document and all(isinstance(row, dict) for row in document.values()):
             return "an object for each row", list(document.values())
         if lists:
-            raise UserError(f"{where} is an object with lists in {shown(lists)}: save one list alone")
+            raise UserError(f"{where} is an object with lists in {shown(lists)}: give --text_column one of them")
     raise UserError(f"{where} is no list of objects or texts: save the list alone")
 
 

@@ -105,6 +105,8 @@ def prepared_already(folder, recipe, optional):
     for key in (*recipe, *(key for key in optional if key not in recipe)):
         if meta.get(key) == recipe.get(key):
             continue
+        if key == "vocab_size" and meta.get("asked_vocab_size") == recipe[key]:
+            continue  # it was more than the stories have
         if key == "source_stamp":
             was = "its source has changed"
             if "format" not in meta:

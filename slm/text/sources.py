@@ -42,6 +42,7 @@ def open_source(
     streaming=False,
     max_stories=None,
     file_is_story=False,
+    blank_lines=False,
     split=None,
     allow_bad_rows=False,
 ):
@@ -49,8 +50,8 @@ def open_source(
 
     column: where the rows of a table have their text. config: the data set's configuration on the hub. streaming: each
     pass reads the hub again, and nothing is kept on the disk. max_stories: the first so many of each split.
-    file_is_story: each .txt file is one story. split: the one to train on. allow_bad_rows: see `Split`. Raises
-    UserError where there is no such thing, or no text in it.
+    file_is_story: each .txt file is one story. blank_lines: they separate the stories of a .txt file. split: the one to
+    train on. allow_bad_rows: see `Split`. Raises UserError where there is no such thing, or no text in it.
     """
     path, local = Path(dataset).expanduser(), is_local(dataset)
     on_hub = dataset != "sample" and not local
@@ -60,9 +61,13 @@ def open_source(
         ("--config", config, on_hub, "a data set on the hub"),
         ("--streaming", streaming, on_hub, "a data set on the hub"),
         ("--file_is_story", file_is_story, local, "local .txt files"),
+        ("--blank_lines", blank_lines, local, "local .txt files"),
     ):
         if given and not wanted:
             raise UserError(f"{name} is for {place}, and {dataset} is none: leave it out")
+    if file_is_story and blank_lines:
+        raise UserError("--file_is_story and --blank_lines contradict each other: leave one out")
+    file_is_story = file_is_story or (False if blank_lines else None)  # None: what the content looks like
     if dataset == "sample":
         from data.sample_stories import stories
 

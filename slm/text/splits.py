@@ -13,6 +13,7 @@ from slm.text.rows import BadRow
 from slm.text.tokenizer import ENDOFTEXT
 
 SPLIT_SEED = 1234
+SHORTEST_TEXT = 200  # letters of a text that is divided
 BAD_ROWS = 0.01  # the largest share of rows that cannot be read
 END = 64  # letters at a story's end by which most different stories differ
 
@@ -75,8 +76,9 @@ def split_off_validation(split, fraction, least=0):
 
     About `fraction` of the stories are for validation, at least one, and at least `least` where that is below a tenth,
     else a tenth. Equal stories are on one side, or a model would be validated on what it was trained on; `repeated` is
-    how many stories are equal to an earlier one. Memory: some 60 bytes a story while it chooses, a byte a story after
-    that. Raises UserError where there are not two different ones.
+    how many stories are equal to an earlier one. One story alone is a continuous text, whose end is for validation: a
+    tenth of it where `least` is given. Memory: some 60 bytes a story while it chooses, a byte a story after that.
+    Raises UserError where there are not two different ones, and no text of SHORTEST_TEXT letters.
     """
     if not 0 < fraction < 1:
         raise UserError(f"--validation_fraction must lie between 0 and 1, not {fraction}")
@@ -84,12 +86,14 @@ def split_off_validation(split, fraction, least=0):
     # equal hashes serve as equal stories: of 10 million stories two share one of 2**64 with probability 3e-6
     hashes = np.fromiter(map(hash, map(same, counting)), np.int64)
     _, first, number, copies = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
+    if len(hashes) == 1 and len(split.last) >= SHORTEST_TEXT:
+        return divide_text(split, 0.1 if least else fraction), 0
     if len(first) < 2:
         number = "1 story" if len(hashes) == 1 else f"{len(hashes):,} stories{', all equal' if len(hashes) else ''}"
         empty = f" (empty rows: {split.empty:,})" if split.empty else ""
         raise UserError(
-            f"the source has {number}{empty}: two different stories are needed, one to train on and one to validate; in"
-            " a .txt, blank lines or <|endoftext|> separate them"
+            f"the source has {number}{empty}: two different stories are needed, one to train on and one to validate, or"
+            f" one of {SHORTEST_TEXT} letters; in a .txt, blank lines or <|endoftext|> separate them"
         )
 
     def share(count):
@@ -109,6 +113,21 @@ def split_off_validation(split, fraction, least=0):
         "validation": Split(lambda: itertools.compress(split, in_validation), count),
     }
     return splits, len(hashes) - len(first)
+
+
+def divide_text(split, fraction):
+    """{"train": Split, "validation": Split} of a split of one text: its last `fraction` of letters validates.
+
+    The cut is behind a blank line, else a line's end, else a space, where one follows within a hundredth of the text.
+    """
+    text = split.last
+    place = round(len(text) * (1 - fraction))
+    marks = (text.find(mark, place, place + len(text) // 100) + len(mark) for mark in ("\n\n", "\n", " "))
+    cut = min(max(1, next((mark for mark in marks if mark > place), place)), len(text) - 1)
+    return {
+        "train": Split(lambda: (story[:cut] for story in split), 1),
+        "validation": Split(lambda: (story[cut:] for story in split), 1),
+    }
 
 
 class Leaks:

@@ -1,7 +1,9 @@
 """The stories of .txt files: between <|endoftext|> or blank lines, or a whole file each."""
 
 import codecs
+import itertools
 import re
+from typing import NamedTuple
 
 from slm.errors import UserError
 from slm.text.story_bytes import BYTE_ORDER_MARK, reading
@@ -11,6 +13,10 @@ LONGEST_STORY = 2**27  # characters: a text in which nothing separates stories m
 MARKERS = re.compile(r"<\|endoftext\|>|<\|startoftext\|>")
 LONGEST_MARKER = len("<|startoftext|>")
 BLANK_LINES = re.compile(r"\n\s*\n")
+LOOK_PARAGRAPHS = 2000
+# how paragraphs of a novel or a play begin, and stories rarely do
+SPEECH = re.compile(r"[\"'\u2018-\u201e\u2039\u203a\xab\xbb\u300c\u300e\u2013\u2014-]|[^\n]{1,40}:\n")
+CHAPTER = re.compile(r"(?i)(chapter|chapitre|kapitel|cap[i\xed]tulo|глава|part|act|scene) ([ivxlc]+|\d+|one)\b.{0,60}$")
 
 
 def has_marker(content):
@@ -21,6 +27,24 @@ def has_marker(content):
             return True
         end = (end + block)[-LONGEST_MARKER:]
     return False
+
+
+class Paragraphs(NamedTuple):
+    """What lies between the blank lines of a text file, of the first LOOK_PARAGRAPHS."""
+
+    count: int
+    speech: int  # how many begin as speech
+    chapters: int  # how many are the heading of one
+
+
+def look_at_paragraphs(content):
+    """The `Paragraphs` of a text file."""
+    count = speech = chapters = 0
+    for text in itertools.islice(read_txt(content, BLANK_LINES), LOOK_PARAGRAPHS):
+        count += 1
+        speech += SPEECH.match(text) is not None
+        chapters += CHAPTER.match(text) is not None
+    return Paragraphs(count, speech, chapters)
 
 
 def text_blocks(content):

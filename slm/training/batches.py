@@ -2,8 +2,8 @@
 
 The corpus is a ring: its last end-of-text is followed by its first story. An epoch cuts the ring into windows of
 block_size tokens at a random offset and visits them in a random order, so every token is trained on once, except the
-fewer than block_size tokens left over at the cut. Which sequences make a step depends on the seed and on how many came
-before.
+fewer than block_size tokens left over at the cut. A corpus shorter than a window is one window: the whole ring from a
+random place on, and no targets behind it. Which sequences make a step depends on the seed and on how many came before.
 """
 
 import functools
@@ -17,14 +17,15 @@ class TrainBatches:
     """The sequences of each step, of a run that counts its sequences from 0 over all epochs.
 
     `batches[first]` is a (B, block_size + 1) int64 tensor on the device: this process's share, in order, of the step
-    that begins with sequence `first`. file: a TokenFile. config: its block_size, sequences_per_step and seed. While the
-    device computes a step, a thread reads the next one into pinned memory.
+    that begins with sequence `first`; -1 behind the end of a corpus shorter than a window. file: a TokenFile. config:
+    its block_size, sequences_per_step and seed. While the device computes a step, a thread reads the next one into
+    pinned memory.
     """
 
     def __init__(self, file, config, device, rank=0, world_size=1):
         self.file, self.block_size, self.sequences = file, config.block_size, config.sequences_per_step
         self.seed, self.device, sequences = config.seed, device, config.sequences_per_step
-        self.windows = self.file.tokens // self.block_size  # in an epoch
+        self.windows = max(1, self.file.tokens // self.block_size)  # in an epoch
         self.share = slice(rank * sequences // world_size, (rank + 1) * sequences // world_size)
         self.thread = ThreadPoolExecutor(1, "batches")
         self.next_first, self.next_batch = None, None  # the step that the thread reads, and its future
@@ -33,7 +34,7 @@ class TrainBatches:
     def epoch_starts(self, epoch):
         """Where each window of an epoch starts, in training order: (windows,) int64."""
         random = np.random.default_rng((self.seed, epoch))
-        offset = random.integers(self.block_size)
+        offset = random.integers(self.block_size if self.windows > 1 else self.file.tokens)
         return offset + self.block_size * random.permutation(self.windows)
 
     def starts(self, first):
@@ -44,6 +45,7 @@ class TrainBatches:
 
     def read(self, first):
         batch = torch.from_numpy(self.file.read_windows(self.starts(first)[self.share], self.block_size + 1))
+        batch[:, self.file.tokens + 1 :] = -1  # the ring is over: what follows could be copied from the window itself
         return batch.pin_memory() if self.device.type == "cuda" else batch
 
     def __getitem__(self, first):

@@ -1,22 +1,66 @@
 """A faster step on a GPU: kernels fused by torch.compile, and the launches of a whole step captured as a CUDA graph."""
 
+import contextlib
+import functools
+import gc
+import threading
+
 import torch
 
+from model import Block
 from slm import devices
 from slm.devices import capture_cuda_graph
 from slm.errors import first_line
+
+REGIONS_SINCE = "2.11"  # the first version of PyTorch with which nested regions were tried here
 
 # A captured step keeps its memory, and a validation needs some beside it: at most this many times the estimate.
 CAPTURED_MEMORY = 1.5
 
 
+@contextlib.contextmanager
+def without_garbage_collection():
+    """Importing the compiler and compiling make millions of objects that stay: looking through them takes a fifth."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+@without_garbage_collection()
+def import_compiler():
+    """Import what torch.compile imports at the first pass, some seconds of modules."""
+    import torch._inductor.compile_fx  # noqa: F401
+
+
+def dismiss_compiler():
+    """End the compiler's processes, in a thread. They may only be starting; the end of a run would wait for them.
+
+    Nothing may be compiled until they have ended.
+    """
+    from torch._inductor.async_compile import shutdown_compile_workers
+
+    threading.Thread(target=shutdown_compile_workers, name="end of the compiler").start()
+
+
 def compile_model(model):
     """torch.compile for fixed shapes."""
+    if torch.__version__ >= REGIONS_SINCE:
+        compile_one_block()
     # torch 2.11 fuses the two kinds of sums in LayerNorm's backward pass, which makes that four times slower, and a
     # step of config/tinystories.py 7 % (measured on an H200)
     options = {"triton.mix_order_reduction": False}
     known = torch._inductor.list_options()
     return torch.compile(model, dynamic=False, options={name: options[name] for name in options if name in known})
+
+
+@functools.cache  # once is enough
+def compile_one_block():
+    """Let the compiler work on one Block and use that code in all. Uncompiled, a Block runs as before."""
+    Block.forward = torch.compiler.nested_compile_region(Block.forward)
 
 
 class CapturedStep:

@@ -1,7 +1,8 @@
 """The processes of one run, one for each GPU, as `torchrun` or SLURM's `srun` starts them; else this process alone.
 
 Each process computes its share of a step's sequences and holds the whole model. Gradients are summed over the processes
-once per step, in one message, inside the step: a captured step captures that too. Small numbers travel over gloo on the
+once per step, in one message, inside the step: a captured step captures that too. Muon shares its work in the same way
+(slm/training/muon.py). Small numbers travel over gloo on the
 CPU, so no GPU waits for them. Processes compare what they start from before the first step.
 """
 
@@ -176,6 +177,21 @@ class ProcessGroup:
             dist.all_reduce(message)
         for parameter, summed in zip(parameters, message.split([p.numel() for p in parameters]), strict=True):
             parameter.grad = summed.view_as(parameter)
+
+    def all_gather(self, tensors):
+        """Each tensor beside those of the other processes, (world_size, *shape): one message, which can be captured.
+
+        The tensors have one type, and the same shapes in every process.
+        """
+        if self.world_size == 1:
+            return [tensor[None] for tensor in tensors]
+        message = torch.cat([tensor.flatten() for tensor in tensors])
+        gathered = message.new_empty(self.world_size * len(message))
+        with self.lost_process():
+            # its new name since torch 2.13, whose old one warns
+            getattr(dist, "all_gather_single", dist.all_gather_into_tensor)(gathered, message)
+        parts = gathered.view(self.world_size, -1).split([tensor.numel() for tensor in tensors], dim=1)
+        return [part.view(self.world_size, *tensor.shape) for part, tensor in zip(parts, tensors, strict=True)]
 
     @contextlib.contextmanager
     def lost_process(self):

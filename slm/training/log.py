@@ -64,6 +64,17 @@ def read_log(path):
     return parse_log(path)[0]
 
 
+def read_sense(path, step):
+    """{name: share of pairs} that `train.py --sense` wrote into a log.csv at `step`, {} where it wrote none."""
+    rows = [row for row in read_log(path) if int(row["step"]) == step]
+    return {
+        name.removeprefix("sense_"): float(value)
+        for row in rows
+        for name, value in row.items()
+        if name.startswith("sense_") and value
+    }
+
+
 def parse_log(path):
     """(rows, unreadable) of a log.csv; unreadable: how many of its lines are no rows of numbers.
 

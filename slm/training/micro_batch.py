@@ -4,6 +4,8 @@ Without dropout it does not change results. With dropout another micro-batch dra
 the one it found, also when it is resumed.
 """
 
+import gc
+
 import torch
 
 from model import LOGITS_CHUNK, LOGITS_CHUNK_COMPILED
@@ -73,6 +75,8 @@ def find(sizes, run_pass, model, compiled_model, print_line):
                 print_line(f"torch.compile does not work here ({reason}): training goes on without it")
                 return found
             failure = "out of memory"
+        if failure:
+            gc.collect()  # what the error's traceback kept
         model.zero_grad(set_to_none=True)
         devices.empty_cache(device)
         if not failure:
@@ -84,10 +88,11 @@ def find(sizes, run_pass, model, compiled_model, print_line):
 def split(batch, micro_batch):
     """Cut batch (B, block_size + 1) into (idx, targets, share): micro-batches that all have one shape.
 
-    idx, targets: (micro_batch, block_size). share: how much of the batch's sequences they hold. Compiled code needs
-    one shape: where micro_batch does not divide B, the last one is filled up with sequences that have no targets.
+    idx, targets: (micro_batch, block_size); a token -1 of the batch is no target. share: how much of the batch's
+    sequences they hold. Compiled code needs one shape: where micro_batch does not divide B, the last one is filled up
+    with sequences that have no targets.
     """
-    idx, targets = batch[:, :-1], batch[:, 1:]
+    idx, targets = batch[:, :-1].clamp(min=0), batch[:, 1:]
     missing = -len(batch) % micro_batch
     if missing:
         idx = torch.cat([idx, idx.new_zeros(missing, idx.size(1))])

@@ -7,14 +7,14 @@ from slm.models.tensor_file import check_tensors
 from slm.training.muon import Muon
 
 
-def adamw(model, groups, dtype, **options):
+def adamw(model, groups, dtype, processes, **options):
     """AdamW"""
     return torch.optim.AdamW(groups, **options)
 
 
-def muon(model, groups, dtype, **options):
+def muon(model, groups, dtype, processes, **options):
     """Muon for the matrices of the blocks, AdamW for the rest"""
-    return Muon(groups, model.transformer.h, dtype, **options)
+    return Muon(groups, model.transformer.h, dtype, processes, **options)
 
 
 OPTIMIZERS = {"adamw": adamw, "muon": muon}  # their docstrings describe them in a model card
@@ -27,15 +27,16 @@ def check_optimizer(name):
         raise UserError(f"unknown optimizer {name!r}: give {' or '.join(OPTIMIZERS)}{hint}")
 
 
-def make_optimizer(name, model, groups, dtype, **options):
+def make_optimizer(name, model, groups, dtype, processes, **options):
     """The torch.optim.Optimizer of this name.
 
-    model: a GPT. groups: its parameters, as torch.optim takes them. dtype: of the forward pass. options: lr, betas,
-    fused and capturable, as torch.optim.AdamW takes them. Whatever is returned must take a step without a wait for the
-    device, so that the step can be captured. Raises UserError.
+    model: a GPT. groups: its parameters, as torch.optim takes them. dtype: of the forward pass. processes: a
+    ProcessGroup, all of whose processes step together with equal gradients, or None. options: lr, betas, fused and
+    capturable, as torch.optim.AdamW takes them. Whatever is returned must take a step without a wait for the device, so
+    that the step can be captured, and leave the same parameters and state in every process. Raises UserError.
     """
     check_optimizer(name)
-    return OPTIMIZERS[name](model, groups, dtype, **options)
+    return OPTIMIZERS[name](model, groups, dtype, processes, **options)
 
 
 def describe_optimizer(name):

@@ -1,8 +1,8 @@
 """What a run prints: its header, a line or a bar as it goes, stories, and how it ended."""
 
-import shutil
+import math
+import os
 import sys
-import textwrap
 import time
 
 import torch
@@ -12,10 +12,16 @@ from slm import devices
 from slm.config import SHORTENED_WARMUP
 from slm.errors import printable
 from slm.models.generation import generate, prompt_tokens
+from slm.terminal import fill, terminal_columns
 from slm.text.corpus import OTHER_PROGRAM
 from slm.training import compilation, micro_batch
 
 SECONDS_BETWEEN_LINES = 10  # where no terminal shows a bar
+SECONDS_BETWEEN_DRAWINGS = 0.2  # of the bar
+SECONDS_OF_AVERAGE = 180  # over which the speed is averaged for the time that is left
+LEAST_FIRST = ("lr", "MFU", "bar", "speed", "loss", "left")  # what a narrow terminal does without
+SHORTEST_BAR, LONGEST_BAR = 5, 40  # columns
+BUSY = 1.25  # times the number of cores; training alone has a load of the number of cores
 STORY_TOKENS = 120
 MANY_EPOCHS = 100
 
@@ -35,8 +41,10 @@ def run_header(config, set_by, setup, state):
     epochs = tokens / corpus.tokens["train"]
     warning = ", enough to learn the corpus by heart" if epochs > MANY_EPOCHS else ""
     count = f"{processes} x " if processes > 1 else ""
-    is_shortened = set_by["warmup_iters"] == SHORTENED_WARMUP
-    shortened = f"warm-up  {config.warmup_iters} steps, {SHORTENED_WARMUP}" if is_shortened else ""
+    shortened = ""
+    if set_by["warmup_iters"] == SHORTENED_WARMUP:
+        count_steps = f"{config.warmup_iters} step{'s' * (config.warmup_iters > 1)}, {SHORTENED_WARMUP}"
+        shortened = f"warm-up  {count_steps if config.warmup_iters else 'none, the run is too short for one'}"
     foreign = (
         ", made by another program and read as GPT-2's tokens" if corpus.meta.get("source") == OTHER_PROGRAM else ""
     )
@@ -65,16 +73,68 @@ def step_header(config, setup, stepper):
     )
 
 
-class Progress:
-    """A bar on a terminal, a line every few seconds elsewhere. Only the main process prints."""
+def peak_speed(setup):
+    """The tokens/s at which the devices would reach their peak (an MFU of 100 %), None where that is not known."""
+    peak = devices.peak_flops(setup.device, setup.dtype)
+    return peak and peak * setup.group.world_size / setup.model.flops_per_token()
 
-    def __init__(self, config, is_main):
-        self.config, self.is_main = config, is_main
+
+def format_speed(tokens):
+    """Tokens per second, for people: 850, 1.2 K, 1,700 K."""
+    return f"{tokens:,.0f}" if tokens < 1e3 else f"{tokens / 1e3:,.{int(tokens < 1e4)}f} K"
+
+
+def busy_cpu(device):
+    """A sentence for a CPU where other programs work too and OpenMP's idle threads take their time, else "".
+
+    They wait for each other in a loop, which is fast on idle cores alone.
+    """
+    known = sys.platform == "linux" and device.type == "cpu" and torch.get_num_threads() > 1
+    if not known or {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        return ""
+    load, cores = os.getloadavg()[0], os.cpu_count()
+    if load < BUSY * cores:
+        return ""
+    return (
+        f"busy     other programs use this CPU too (load {load:.1f}, {cores} cores): with GOMP_SPINCOUNT=0 in front of"
+        " the command training can be 2 to 3 times as fast (Ctrl-C stops it, --init_from=resume continues)"
+    )
+
+
+def live_line(parts, share, columns):
+    """The texts of `parts` with a bar behind the first, in so many columns: where it is full, the least go first.
+
+    parts: {name: text}. share: of the bar, from 0 to 1.
+    """
+    (first, text), *others = parts.items()
+    parts = {first: text, "bar": "[]", **dict(others)}
+    for name in (None, *LEAST_FIRST):
+        parts.pop(name, None)
+        room = columns - len("  ".join(parts.values()))
+        if room >= SHORTEST_BAR * ("bar" in parts):
+            break
+    if "bar" in parts:
+        room = min(room, LONGEST_BAR)
+        parts["bar"] = f"[{'=' * round(share * room):{room}}]"
+    return "  ".join(parts.values())[:columns]
+
+
+class Progress:
+    """A bar on a terminal, a line every few seconds elsewhere. Only the main process prints.
+
+    peak: the tokens/s of an MFU of 100 %, None where it is not known.
+    """
+
+    def __init__(self, config, is_main, peak=None):
+        self.config, self.is_main, self.peak = config, is_main, peak
         self.bar = None
-        self.speed = 0.0  # steps a second
+        self.loss, self.lr = math.nan, None  # of the last line
+        self.read_loss = lambda: math.nan  # the mean since the last line; waits for the device
+        self.speed = 0.0  # steps a second, of the last lap
+        self.past = 0.0, 0.0  # steps and seconds, those of long ago with a small weight
         self.pause_seconds = 0.0  # that the last validation took, with all that follows it
         self.clock, self.clock_step = time.perf_counter(), 0
-        self.last_line = time.perf_counter()
+        self.last_line = self.last_drawing = time.perf_counter()
 
     def print(self, text):
         if self.is_main:
@@ -83,20 +143,30 @@ class Progress:
     def start(self, step):
         """Show the bar, and start the clock at `step`."""
         show = self.is_main and sys.stderr.isatty()
-        layout = "{n_fmt}/{total_fmt} [{elapsed}{postfix}]"  # 80 columns hold no more
-        self.bar = tqdm(total=self.config.max_iters, initial=step, bar_format=layout, disable=not show)
+        self.bar = tqdm(total=self.config.max_iters, initial=step, bar_format="{desc}", disable=not show)
         self.clock, self.clock_step = time.perf_counter(), step
+        self.draw(step)
 
     def step(self, step):
         """Count a step. The first of a slow run tell how long it takes, before there is a line to show."""
-        self.bar.update()
-        seconds = time.perf_counter() - self.clock
-        if not self.speed and seconds > SECONDS_BETWEEN_LINES:
-            self.speed = (step - self.clock_step) / seconds
-            left = f"{tqdm.format_interval(self.time_left(step))} left"
-            if self.bar.disable:
-                self.print(f"step {step:,}/{self.config.max_iters:,}  {left}")
-            self.bar.set_postfix_str(left)
+        now = time.perf_counter()
+        if not self.bar.disable and now - self.last_drawing > SECONDS_BETWEEN_DRAWINGS:
+            self.look_early(step)
+            self.draw(step)
+        elif self.is_main and self.bar.disable and not self.speed and now - self.clock > SECONDS_BETWEEN_LINES:
+            self.look_early(step)
+            self.print("  ".join(self.parts(step).values()))
+
+    def look_early(self, step):
+        """Before the first line: what the steps so far say."""
+        if self.lr is None:
+            self.loss = self.read_loss()
+            self.speed = (step - self.clock_step) / (time.perf_counter() - self.clock)
+
+    def draw(self, step):
+        columns = terminal_columns(sys.stderr) - 1  # some terminals go to the next line behind the last column
+        self.bar.set_description_str(live_line(self.parts(step), step / self.config.max_iters, columns))
+        self.last_drawing = time.perf_counter()
 
     def close(self):
         if self.bar is not None:
@@ -108,6 +178,8 @@ class Progress:
         seconds, steps = now - self.clock, step - self.clock_step
         if steps:
             self.speed = steps / seconds
+            weight = math.exp(-seconds / SECONDS_OF_AVERAGE)
+            self.past = weight * self.past[0] + steps, weight * self.past[1] + seconds
         self.clock, self.clock_step = now, step
         return seconds
 
@@ -119,30 +191,42 @@ class Progress:
         self.clock = now
 
     def time_left(self, step):
-        """Seconds to the end of the run, validations included."""
-        if not self.speed:
+        """Seconds to the end of the run, validations included; 0 where nothing is known yet.
+
+        The speed is an exponential average, so that a busy minute of the machine does not change the time much.
+        """
+        steps, seconds = self.past if self.past[0] else (self.speed, 1.0)
+        if not steps:
             return 0.0
         interval, last = self.config.eval_interval, self.config.max_iters
         validations = -(-last // interval) - step // interval
-        return (last - step) / self.speed + validations * self.pause_seconds
+        return (last - step) * seconds / steps + validations * self.pause_seconds
 
-    def show(self, line, setup, force):
+    def parts(self, step):
+        """{name: text} of what is known at a step, in the order of a line."""
+        tokens = self.speed * self.config.tokens_per_step
+        parts = {
+            "step": f"step {step:,}/{self.config.max_iters:,}",
+            "loss": "" if math.isnan(self.loss) and self.lr is None else f"loss {self.loss:.3f}",
+            "lr": f"lr {self.lr:.2e}" if self.lr is not None else "",
+            "speed": f"{format_speed(tokens)} tokens/s" if tokens else "",
+            "MFU": f"MFU {100 * tokens / self.peak:.0f} %" if self.peak and tokens else "",
+            "left": f"{tqdm.format_interval(self.time_left(step))} left" if tokens else "",
+        }
+        return {name: text for name, text in parts.items() if text}
+
+    def show(self, line, force):
         """Show `line` of the log; force: print it even where one was printed just now."""
-        tokens, peak = self.speed * self.config.tokens_per_step, devices.peak_flops(setup.device, setup.dtype)
-        status = f"loss {line['train_loss']:.3f}  lr {line['lr']:.2e}  {tokens / 1e3:,.0f} K tokens/s"
-        if peak:
-            status += f"  MFU {100 * tokens * setup.model.flops_per_token() / peak / setup.group.world_size:.0f} %"
-        left = f"{tqdm.format_interval(self.time_left(line['step']))} left"
+        self.loss, self.lr = line["train_loss"], line["lr"]
         if not self.bar.disable:
-            self.bar.set_postfix_str(f"{left}  {status}", refresh=False)
+            self.draw(line["step"])
         elif force or time.perf_counter() - self.last_line > SECONDS_BETWEEN_LINES:
-            self.print(f"step {line['step']:,}/{self.config.max_iters:,}  {status}  {left}")
+            self.print("  ".join(self.parts(line["step"]).values()))
             self.last_line = time.perf_counter()
 
     def story(self, text):
         """Print a story, wrapped to the terminal."""
-        width = min(100, shutil.get_terminal_size().columns)
-        self.print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ") + "\n")
+        self.print(fill(f"  {text}\n", min(100, terminal_columns(sys.stdout))))
 
 
 def sample_story(model, encoding, prompt, seed):

@@ -16,11 +16,19 @@ from slm.evaluation.sense import make_questions, measure, story_texts
 from slm.text import tokenizer
 from slm.training import resume, snapshot
 from slm.training.distributed import torchrun_id
-from slm.training.progress import Progress, ending, run_header, sample_story, step_header
+from slm.training.progress import Progress, busy_cpu, ending, peak_speed, run_header, sample_story, step_header
 from slm.training.run_folder import RunFolder, describe_run, read_description
 from slm.training.trackers import start_trackers
 
+MOST_STORIES = 6  # in a run, and the last one
 DIVERGED = 2  # times the loss of guessing; a loss above that is no "best so far"
+
+
+def is_story_due(step, config):
+    """Whether a validation at `step` shows a story: of the run's validations so many, evenly, and the last one."""
+    validations = -(-config.max_iters // config.eval_interval)
+    every = -(-validations // MOST_STORIES)
+    return step >= config.max_iters or step // config.eval_interval % every == 0
 
 
 class Recorder:
@@ -33,18 +41,21 @@ class Recorder:
         self.config, self.set_by, self.setup, self.state = config, set_by, setup, state
         self.resuming = config.init_from == "resume"
         self.init_from = loaded["config"].get("init_from", "scratch") if self.resuming else config.init_from
-        self.progress = Progress(config, setup.group.is_main)
+        self.progress = Progress(config, setup.group.is_main, peak_speed(setup))
         self.print = self.progress.print
         self.folder = RunFolder(config.out_dir, self.print) if setup.group.is_main else None
         self.last_loss, self.trackers, self.stepper = None, [], None
         self.failed = state.failed  # steps that were reported
+        self.is_busy = False  # whether a busy CPU was reported
         self.print(run_header(config, set_by, setup, state))
 
     def begin(self, stepper):
         """Open the folder for a run that `stepper` trains: an earlier one moves aside. Raises UserError."""
         self.stepper, self.state.corpus = stepper, self.setup.corpus.fingerprint()
+        self.progress.read_loss = stepper.metrics.mean_loss
         self.state.best_of = resume.validation_set(self.config, self.setup.corpus)
         self.print(step_header(self.config, self.setup, stepper))
+        self.report_busy_cpu()
         if not self.folder:
             return
         earlier_id = read_description(self.folder.path).get("wandb_id") if self.resuming else None
@@ -81,7 +92,14 @@ class Recorder:
         self.folder.add_line(line)
         for tracker in self.trackers:
             self.folder.try_to(tracker.log, line, line["step"])
-        self.progress.show(line, self.setup, force=bool(score))
+        self.progress.show(line, force=bool(score))
+        self.report_busy_cpu()
+
+    def report_busy_cpu(self):
+        """Once, when other programs make training slow."""
+        if not self.is_busy and (sentence := busy_cpu(self.setup.device)):
+            self.is_busy = True
+            self.print(sentence)
 
     def validation(self, score):
         """Save last.pt, and best.pt where this is the best so far; draw the curve; print the score and a story."""
@@ -102,7 +120,7 @@ class Recorder:
             self.folder.save("best.pt", contents | {"val_loss": score.loss, "val_bpb": score.bpb})
         self.save_last(contents)
         self.folder.draw()
-        if config.sample_prompt:
+        if config.sample_prompt and is_story_due(state.step, config):
             with devices.autocast(self.setup.device, self.setup.dtype):
                 self.progress.story(sample_story(self.setup.model, self.encoding, config.sample_prompt, config.seed))
 

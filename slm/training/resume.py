@@ -42,6 +42,7 @@ THIS_COMMAND_ONLY = {
     "device",
     "dtype",
     "compile",
+    "compile_cache",
     "cuda_graph",
     "backend",
 }

@@ -1,5 +1,6 @@
 """What a run and an evaluation begin with: the device, the processes, the corpus, the model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from model import GPT
 from slm import devices
 from slm.errors import UserError
 from slm.text.corpus import OTHER_PROGRAM, Corpus
-from slm.training import resume
+from slm.training import compilation, resume
 from slm.training.batches import TrainBatches
 from slm.training.distributed import ProcessGroup
 from slm.training.evaluation import Evaluator
@@ -43,6 +44,7 @@ def set_up(config, set_by, loaded=None, group=None):
 def set_up_here(config, set_by, loaded, group):
     check_optimizer(config.optimizer)
     device = devices.pick_device(config.device)
+    devices.keep_freed_memory(device)
     if group.world_size > 1 and device.type == "cuda":
         device = devices.pick_device(f"cuda:{group.local_rank}")
     if config.sequences_per_step % group.world_size:
@@ -53,11 +55,14 @@ def set_up_here(config, set_by, loaded, group):
     dtype = devices.pick_dtype(config.dtype, device)
     torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
     corpus = Corpus(Path("data") / config.dataset, config.prepare_command)
-    corpus.check_length(config.block_size)
-    if group.local_rank == 0 and (config.eval_only or corpus.meta.get("source") != OTHER_PROGRAM):
-        corpus.verify()
-    model = resume.initial_model(config, corpus, loaded).to(device)
     compiled = config.compile and (device.type == "cuda" or set_by["compile"] != "default")
+    reads_all = group.local_rank == 0 and (config.eval_only or corpus.meta.get("source") != OTHER_PROGRAM)
+    with ThreadPoolExecutor(1) as thread:  # a GB takes a second or more, as the model and the compiler do
+        verified = thread.submit(lambda: reads_all and corpus.verify())
+        model = resume.initial_model(config, corpus, loaded).to(device)
+        if compiled and not config.eval_only:
+            compilation.import_compiler()
+    verified.result()
     batches = TrainBatches(corpus.files["train"], config, device, group.rank, group.world_size)
     evaluate = Evaluator(corpus, config, device, dtype, group)
     return Setup(group, device, dtype, corpus, model, compiled, batches, evaluate)

@@ -7,7 +7,8 @@ import torch
 
 from slm.config import OPTIONS
 
-HOSTS_OWN = {"out_dir", "device", "wandb_log", "wandb_project", "wandb_run_name", "trackio_log", "tensorboard_log"}
+HOSTS_OWN = {"out_dir", "device", "compile_cache"}
+HOSTS_OWN |= {"wandb_log", "wandb_project", "wandb_run_name", "trackio_log", "tensorboard_log"}
 
 
 def identity(config, state, model, optimizer, corpus):

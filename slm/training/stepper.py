@@ -1,12 +1,13 @@
 """Steps as fast as the device allows: in a micro-batch that fits, compiled, and captured as one CUDA graph."""
 
 import time
+from dataclasses import asdict
 from typing import NamedTuple
 
 import torch
 
 from slm import devices
-from slm.training import compilation, micro_batch
+from slm.training import compilation, compile_cache, micro_batch
 from slm.training.train_state import StepMetrics
 
 
@@ -42,7 +43,10 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     limit = config.micro_batch_size or state.micro_batch
     sizes = micro_batch.candidates(model, len(batch), device, setup.compiled, limit)
     step_model = compilation.compile_model(model) if setup.compiled else model
-    size, step_model = micro_batch.find(sizes, run_pass, model, step_model, print_line)
+    shape = [asdict(model.config), sizes, str(dtype), devices.describe(device), group.local_rank]
+    cache = compile_cache.kept_in(config.compile_cache if setup.compiled else "", shape, print_line)
+    with cache, compilation.without_garbage_collection():
+        size, step_model = micro_batch.find(sizes, run_pass, model, step_model, print_line)
     size = int(group.all_reduce([size], torch.distributed.ReduceOp.MIN)[0])
     state.micro_batch, state.dtype = size, devices.dtype_name(dtype)
     metrics = StepMetrics(device, state, group)

@@ -84,6 +84,11 @@ class StepMetrics:
         state.sums = {name: total / self.group.world_size for name, total in zip(self.names, sums, strict=True)}
         state.grad_norm = self.grad_norm.item()
 
+    def mean_loss(self):
+        """Of the steps since the last line, in this process; NaN before the first. Waits for the device."""
+        counted = self.counts[0].item()
+        return self.sums[self.names.index("train_loss")].item() / counted if counted else math.nan
+
     def check_finite(self, last_checkpoint):
         """Raise UserError after too many failed steps in a row. Waits for the device."""
         failed = int(self.counts[2].item())
