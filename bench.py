@@ -1,6 +1,7 @@
 """How fast each stage is on this machine, beside plain ways to do the same: a table, or JSON lines.
 
-    python bench.py config/tinystories_8k.py              all stages, with the recipe's model and prepared corpus
+    python bench.py                                       all stages, on the corpus that was prepared last
+    python bench.py config/tinystories_8k.py              the same with a recipe's model and prepared corpus
     python bench.py train sample config/tinystories.py    some of them: prepare, loader, train, eval, sample, start
     python bench.py train config/tinystories.py --block_size=256 --micro_batch_size=64      options as train.py's
     python bench.py prepare config/sample.py --json       a line of JSON for each figure
@@ -23,6 +24,7 @@ import itertools
 import json
 import math
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -35,15 +37,17 @@ import numpy as np
 import torch
 
 from experiments import baselines
-from slm import devices
+from slm import commands, devices
 from slm.config import OPTIONS, merge_config
 from slm.config_parser import command_line_layers
-from slm.errors import UserError, did_you_mean, run_script
+from slm.errors import UserError, did_you_mean, print_note, run_script
 from slm.files import ROOT
 from slm.models import checkpoint, load
 from slm.models.generation import generate, prompt_tokens, stream
 from slm.options import terminal_width, wrap_doc
+from slm.terminal import terminal_columns
 from slm.text import tokenizer
+from slm.text.corpus import Corpus
 from slm.training import compilation, snapshot
 from slm.training.setup import set_up
 from slm.training.train_state import TrainState
@@ -129,6 +133,7 @@ def bench_prepare(bench):
     write_stories(bench.corpus, source / "validation.parquet", 2**16)
     (bench.folder / "data").mkdir()
     command = [sys.executable, str(ROOT / "prepare.py"), "--dataset", str(source), "--name", "bench", "--force"]
+    command += ["--vocab_size", "gpt2"]  # which the baseline takes
     run = functools.partial(subprocess.run, cwd=bench.folder, check=True, capture_output=True)
     seconds = bench.seconds(lambda: run(command))
     plain = None
@@ -307,14 +312,39 @@ STAGES = {
 }
 
 
+HEADER = f"{'':55}{'here':>10} {'plain':>10}{'ratio':>6}{'tuned':>11}{'ratio':>6}"
+
+
 def number(value):
     return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def table_line(stage, figure):
+    """The line of a figure in the table; see HEADER."""
     ratios = [value and figure.value / value for value in (figure.plain, figure.tuned)]
     cells = [number(figure.plain), number(ratios[0]), number(figure.tuned), number(ratios[1])]
     return f"{stage:8}{figure.what:47}{number(figure.value):>10} {cells[0]:>10}{cells[1]:>6}{cells[2]:>11}{cells[3]:>6}"
+
+
+def narrow_lines(stage, figure):
+    """The same for a terminal that is narrower than the table."""
+    cells = [number(figure.value)]
+    for name, value in (("plain", figure.plain), ("tuned", figure.tuned)):
+        cells += [f"{name} {number(value)}, ratio {number(figure.value / value)}"] if value else []
+    return f"{stage:8}{figure.what}\n{'':8}{'; '.join(cells)}"
+
+
+def fitting_options(folders="data"):
+    """The recipe and the options that fit the corpus that was prepared last. Raises UserError where none is."""
+    times = {path.parent: path.stat().st_mtime for path in Path(folders).glob("*/meta.json")}
+    if not times:
+        raise UserError(
+            f"no corpus is prepared under {folders}/: run `python prepare.py --dataset sample` first, or name a recipe"
+        )
+    newest = max(times, key=times.get)
+    options = shlex.split(commands.train_command(newest, Corpus(newest).meta))[2:]
+    print_note(f"measuring {' '.join(options)}: {newest} was prepared last")
+    return options
 
 
 def read_arguments(arguments):
@@ -324,7 +354,10 @@ def read_arguments(arguments):
         if not first.startswith("--") and not first.endswith(".py") and first not in STAGES:
             raise UserError(f"no stage {first}{did_you_mean(first, STAGES)}; there are {', '.join(STAGES)}")
     options = [argument for argument in arguments if argument not in STAGES and argument != "--json"]
-    config, set_by = merge_config(*command_line_layers(options))
+    layers = command_line_layers(options)
+    if len(layers) == 1 and "dataset" not in layers[0][1]:  # neither a recipe nor a corpus is named
+        layers = command_line_layers([*fitting_options(), *options])
+    config, set_by = merge_config(*layers)
     if config.init_from != "scratch" or config.eval_only:
         raise UserError("bench.py measures a new model: leave init_from and eval_only out")
     config.check()
@@ -345,16 +378,19 @@ def main():
         with contextlib.redirect_stdout(sys.stderr):
             bench = Bench(config, set_by, Path(folder))
         device, precision, group = devices.describe(bench.device), devices.dtype_name(bench.dtype), bench.setup.group
+        fits = not sys.stdout.isatty() or terminal_columns(sys.stdout) >= len(HEADER)
         if not as_json and group.is_main:
             print(f"{device}, {precision}, torch {torch.__version__}, {time.strftime('%Y-%m-%d')}\n")
-            print(f"{'':55}{'here':>10} {'plain':>10}{'ratio':>6}{'tuned':>11}{'ratio':>6}")
+            if fits:
+                print(HEADER)
         for stage in stages:
             with contextlib.redirect_stdout(sys.stderr):
                 figures = list(STAGES[stage](bench))
             for figure in figures if group.is_main else []:
                 where = {"device": device, "dtype": precision, "torch": torch.__version__}
                 row = {"stage": stage, **figure._asdict(), **where}
-                print(json.dumps(row) if as_json else table_line(stage, figure), flush=True)
+                line = table_line if fits else narrow_lines
+                print(json.dumps(row) if as_json else line(stage, figure), flush=True)
         group.close()
 
 

@@ -1,11 +1,14 @@
 """bench.py: each stage measures, and its references do the same work."""
 
 import json
+import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import SMALL_RUN, assert_mistake, call
+from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
 import bench
 from experiments import baselines
@@ -42,6 +45,34 @@ def test_a_line_of_the_table_fits_100_columns():
     figure = bench.Figure("tokens/s, 64 stories at once, between two tokens", 1234567.8, 234567.8, 1134567.8)
     line = bench.table_line("prepare", figure)
     assert len(line) <= 100 and [*line.split()[-5:]] == ["1,234,568", "234,568", "5.26", "1,134,568", "1.09"]
+
+
+def test_the_table_on_a_narrow_terminal():
+    figure = bench.Figure("tokens/s, a story, whole", 1234567.8, 234567.8, None)
+    assert bench.narrow_lines("sample", figure).splitlines() == [
+        "sample  tokens/s, a story, whole",
+        "        1,234,568; plain 234,568, ratio 5.26",
+    ]
+
+
+def test_without_a_recipe_it_takes_the_newest_corpus(here, capsys):
+    """And the recipe that fits it; options of the command line come last."""
+    for name, age in (("old", 100), ("new", 0), ("middle", 50)):
+        shutil.copytree(here / "data/small", here / "data" / name)
+        stamp = time.time() - age
+        os.utime(here / "data" / name / "meta.json", (stamp, stamp))
+    (here / "data/small").unlink()
+    stages, _, config, set_by = bench.read_arguments(["train", "--batch_size=2"])
+    assert (stages, config.dataset, config.batch_size, config.n_embd) == (["train"], "new", 2, 192)
+    assert set_by["n_embd"].endswith("config/sample.py") and set_by["batch_size"] == "command line"
+    assert "data/new was prepared last" in capsys.readouterr().err
+    assert bench.read_arguments(["--dataset=old"])[2].dataset == "old"
+    assert bench.read_arguments([str(ROOT / "config/sample.py")])[2].dataset == "sample"
+
+
+def test_nothing_is_prepared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_mistake(call("bench.py"), "no corpus is prepared under data/", "python prepare.py --dataset sample")
 
 
 def test_the_reference_batch_is_shifted_by_one(here):

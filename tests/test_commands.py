@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,17 @@ def test_the_command_is_for_the_folder_one_is_in(tmp_path, monkeypatch):
     monkeypatch.setattr(commands, "ROOT", spaced)
     words = shlex.split(commands.train_command(Path("data/x"), meta))
     assert words == ["python", f"{spaced}/train.py", f"{spaced}/config/sample.py", "--dataset=x"]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="needs git and a clone")
+def test_what_the_readme_exports_is_ignored_by_git():
+    """And no file of the repository is."""
+    targets = re.findall(r"^python export\.py \S+ (\S+)", (ROOT / "README.md").read_text(), re.M)
+    assert {Path(name).suffix for name in targets} >= {".html", ""}
+    names = [name if Path(name).suffix else f"{name}/config.json" for name in targets]
+
+    def git(*arguments):
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+
+    assert git("check-ignore", *names) == names
+    assert git("ls-files", "--cached", "--ignored", "--exclude-standard") == []

@@ -471,7 +471,7 @@ def test_a_shorter_context(here, small_folder):
 def test_fine_tuning_a_model_of_the_hub(here, monkeypatch):
     """--init_from=ORG/NAME with a local folder in place of the download: GPT-2's vocabulary, the folder's shape."""
     (here / "mine.txt").write_text("One story.\n\nAnother one.\n\n" * 400)
-    assert call("prepare.py", "--dataset", "mine.txt").status == 0
+    assert call("prepare.py", "--dataset", "mine.txt", "--vocab_size", "gpt2").status == 0
     config = transformers.GPT2Config(n_positions=64, n_embd=16, n_layer=1, n_head=2)
     transformers.GPT2LMHeadModel(config).save_pretrained("cache")
     shutil.move("cache", here / "data/cache")

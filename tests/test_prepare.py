@@ -843,7 +843,7 @@ def test_other_sets_of_stories(tmp_path, kind):
     train, validation = stories_of(folder, "train"), stories_of(folder, "validation")
     assert sorted(train + validation) == sorted(texts) and len(validation) == (2 if kind == "gpt4-clean" else 20)
     assert ("left aside: test" in result.out) == (kind == "SimpleStories")
-    assert 256 < read_meta(folder)["vocab_size"] <= 512 and "config/sample.py --dataset=stories" in result.out
+    assert 256 < read_meta(folder)["vocab_size"] <= 1024 and "config/sample.py --dataset=stories" in result.out
 
 
 def test_columns_that_differ_between_files_of_the_hub(tmp_path):

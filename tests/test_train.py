@@ -359,7 +359,6 @@ MISTAKES = {
     "heads": (["--n_embd=30", "--n_head=4"], ["n_embd 30", "n_head 4"]),
     "warm-up": (["--warmup_iters=13"], ["warmup_iters 13", "12 steps"]),
     "no data": (["--dataset=nothing"], ["data/nothing", "(prepared: small)", "python prepare.py"]),
-    "short corpus": (["--block_size=100000"], ["100000", "window"]),
     "device": (["--device=toaster"], ["toaster"]),
     "another device": (["--device=meta"], ["meta"]),
     "no such GPU": (["--device=cuda:99"], ["cuda:99"]),
