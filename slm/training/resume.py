@@ -147,8 +147,8 @@ def initial_model(config, corpus, loaded):
         raise UserError(f"the checkpoint has another shape: {', '.join(wrong)}{hint}")
     if tokenizer.sha256(loaded["tokenizer"]) != corpus.meta["tokenizer_sha256"]:
         raise UserError(
-            f"the checkpoint has another vocabulary than {corpus.folder}: prepare that with --vocab_of, or for a GPT-2 of"
-            " the hub with --vocab_size gpt2"
+            f"the checkpoint has another vocabulary than {corpus.folder}: prepare that with --vocab_of, or for a GPT-2"
+            " of the hub with --vocab_size gpt2"
         )
     return load.build_model(loaded, dropout=config.dropout, block_size=config.block_size)
 
