@@ -116,6 +116,16 @@ def test_a_text_at_the_bounds():
         splits.split_off_validation(Split(lambda: iter(["x" * 199])), 0.02)
 
 
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.999])
+def test_whitespace_around_a_text_is_no_side_of_it(fraction):
+    text = "\n" * 900 + "A long tale. " * 30 + " \n" * 900
+    found, _ = splits.split_off_validation(Split(lambda: iter([text])), fraction)
+    (train,), (validation,) = found["train"], found["validation"]
+    assert train + validation == text and train.strip() and validation.strip()
+    with pytest.raises(UserError, match="1 story"):
+        splits.split_off_validation(Split(lambda: iter(["Short." + " " * 900])), fraction)
+
+
 @pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_fraction_that_is_none(fraction):
     with pytest.raises(UserError, match="--validation_fraction"):

@@ -86,7 +86,7 @@ def split_off_validation(split, fraction, least=0):
     # equal hashes serve as equal stories: of 10 million stories two share one of 2**64 with probability 3e-6
     hashes = np.fromiter(map(hash, map(same, counting)), np.int64)
     _, first, number, copies = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    if len(hashes) == 1 and len(split.last) >= SHORTEST_TEXT:
+    if len(hashes) == 1 and len(split.last.strip()) >= SHORTEST_TEXT:
         return divide_text(split, 0.1 if least else fraction), 0
     if len(first) < 2:
         number = "1 story" if len(hashes) == 1 else f"{len(hashes):,} stories{', all equal' if len(hashes) else ''}"
@@ -119,11 +119,13 @@ def divide_text(split, fraction):
     """{"train": Split, "validation": Split} of a split of one text: its last `fraction` of letters validates.
 
     The cut is behind a blank line, else a line's end, else a space, where one follows within a hundredth of the text.
+    Whitespace around the text does not count, so that neither side has only that.
     """
     text = split.last
-    place = round(len(text) * (1 - fraction))
-    marks = (text.find(mark, place, place + len(text) // 100) + len(mark) for mark in ("\n\n", "\n", " "))
-    cut = min(max(1, next((mark for mark in marks if mark > place), place)), len(text) - 1)
+    begin, end = len(text) - len(text.lstrip()), len(text.rstrip())
+    place = begin + round((end - begin) * (1 - fraction))
+    marks = (text.find(mark, place, place + (end - begin) // 100) + len(mark) for mark in ("\n\n", "\n", " "))
+    cut = min(max(begin + 1, next((mark for mark in marks if mark > place), place)), end - 1)
     return {
         "train": Split(lambda: (story[:cut] for story in split), 1),
         "validation": Split(lambda: (story[cut:] for story in split), 1),
