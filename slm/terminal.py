@@ -13,7 +13,7 @@ import sys
 import unicodedata
 
 TAB = 8  # columns
-COMMAND = re.compile(r"(^ *(next: )?|`)(python|torchrun) [^`]*$")  # at the end of a line: a command that goes on
+COMMAND = re.compile(r"( *(next: )?|`)(python|torchrun) [^`]*$")  # at the end of a line: a command that goes on
 LABEL = re.compile(r" *(next: |\S+ {2,})?")  # before the text of a line; the next line begins below the text
 
 
@@ -45,6 +45,14 @@ def fill(text, columns):
     lines.write(text)
     lines.flush()
     return lines.stream.getvalue()
+
+
+def open_command(line):
+    """The match of a command at a line's end that goes on, None where there is none.
+
+    It begins with the line or at the last backtick: no other place is searched, since a line may be a whole book.
+    """
+    return COMMAND.match(line, max(line.rfind("`"), 0))
 
 
 @contextlib.contextmanager
@@ -118,7 +126,7 @@ class WordWrap:
         """What shows the word, behind the gap or on the next line."""
         if not self.word:
             return ""
-        command, size = COMMAND.search(self.line + self.gap), text_columns(self.word)
+        command, size = open_command(self.line + self.gap), text_columns(self.word)
         lead, end = self.gap, self.column + len(self.gap) + size + 2 * bool(command)
         if end > columns and self.may_break(command):
             self.column = LABEL.match(self.line).end() + 4 * bool(command)
@@ -126,19 +134,21 @@ class WordWrap:
             lead = " \\" * bool(command) + "\n" + " " * self.column
         else:
             self.column += len(self.gap)
-        self.column = (self.column + size - 1) % columns + 1  # the terminal breaks a word that is longer than a line
+        end = self.column + size
+        self.column = end and (end - 1) % columns + 1  # the terminal breaks a word that is longer than a line
         self.line += self.gap + self.word
         shown, self.gap, self.word = lead + self.word, "", ""
         return shown
 
     def may_break(self, command):
         """Whether a line end may come before the word: after a space, or beside a wide letter."""
-        beside_wide = not command and self.line and (is_wide(self.word[0]) or is_wide(self.line[-1]))
+        is_mark = not text_columns(self.word[0])  # it belongs to the letter before it
+        beside_wide = not command and self.line and (is_wide(self.word[0]) or is_wide(self.line[-1])) and not is_mark
         return bool((self.line and self.gap) or beside_wide)
 
     def is_quoted(self):
         """Whether the next letter is within the quotation marks of a command."""
-        command = COMMAND.search(self.line + self.gap + self.word)
+        command = open_command(self.line + self.gap + self.word)
         return bool(command) and command[0].count("'") % 2 == 1
 
     def flush(self):

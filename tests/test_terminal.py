@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import call_on_terminal, resize_terminal
@@ -53,6 +54,23 @@ def test_wide_letters_take_two_columns():
     assert [text_columns(text) for text in ("cat", "日本", "🦊x", "e\u0301", "")] == [3, 4, 3, 1, 0]
     assert fill("むかしむかし、ある所に", 9) == "むかしむ\nかし、あ\nる所に", "they have no spaces to break at"
     assert fill("Tom 猫 cats 🦊🦊", 11) == "Tom 猫 cats\n🦊🦊"
+
+
+@pytest.mark.parametrize(("text", "columns"), [("\u0301 one two", 8), ("\u304b\u3099" * 9, 7), ("👩\u200d👩" * 3, 2)])
+def test_a_mark_takes_no_column_and_stays_with_its_letter(text, columns):
+    lines = fill(text, columns).splitlines()
+    assert max(map(text_columns, lines)) <= max(columns, 4)
+    assert not any(line[0] in "\u3099\u200d" for line in lines)
+    assert lines[0] != "\u0301", "the words behind a mark fit on its line"
+
+
+def test_a_line_of_any_length_takes_time_in_proportion():
+    def seconds(count):
+        begin = time.process_time()
+        fill("a word " * count, 80)
+        return time.process_time() - begin
+
+    assert seconds(8000) < 40 * max(seconds(800), 0.005)
 
 
 def test_the_next_line_begins_below_the_text():
