@@ -36,6 +36,9 @@ from slm.terminal import no_echo
 SEPARATOR = "-" * 15
 STORIES_AT_ONCE = 32  # of several prompts
 LARGEST_FILE = 2**24  # bytes of prompts
+# the controls and the letters without a shape that a text needs and that command nothing: line ends, tabs, the spaces
+# of other languages, and what joins or separates letters in Persian, Hindi and emoji
+KEPT = "\n\t\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200c\u200d\u202f\u205f\u3000"
 
 
 class StoryPrinter:
@@ -67,7 +70,7 @@ class StoryPrinter:
 
     def flush(self):
         while self.current < len(self.texts):
-            sys.stdout.write(printable(self.texts[self.current], keep="\n\t"))
+            sys.stdout.write(printable(self.texts[self.current], keep=KEPT))
             self.texts[self.current] = ""
             if not self.ended[self.current]:
                 break
@@ -81,6 +84,8 @@ class StoryPrinter:
 def read_prompt(prompt):
     """The prompt; "-" is all of standard input, without the mark and the line ends of Windows. Raises UserError."""
     if prompt != "-":
+        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # what Python makes of other bytes
+            raise UserError(f"the prompt {prompt!a} is not UTF-8")
         return prompt
     try:
         return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").rstrip("\r\n")
@@ -95,7 +100,7 @@ def read_prompts(path):
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8: save it as UTF-8, one prompt per line") from error
     except (OSError, ValueError) as error:
-        raise UserError(f"cannot read the prompts in {path}: {getattr(error, 'strerror', None) or error}") from error
+        raise UserError(f"cannot read --prompts {path}: {getattr(error, 'strerror', None) or error}") from error
     if not text:
         raise UserError(f"{path} is empty: write one prompt per line")
     return text.removesuffix("\n").split("\n")
@@ -180,11 +185,13 @@ def main():
     options = parser.parse()
     sampling = sampling_arguments(options)
     prompts = [*options.prompt, *options.texts]
-    if options.interactive and (prompts or options.prompts):
+    if options.interactive and (prompts or options.prompts is not None):
         raise UserError("--interactive reads prompts itself: leave the prompt out")
     if prompts.count("-") > 1:
         raise UserError("standard input holds one prompt: give - once")
-    from_file = read_prompts(options.prompts) if options.prompts else []
+    prompts = [*map(read_prompt, prompts)]
+    if options.prompts is not None:
+        prompts += read_prompts(options.prompts)
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
 
@@ -197,8 +204,7 @@ def main():
     if options.interactive:
         for_each_prompt(lambda prompt: tell_stories(loaded, [prompt], options, sampling, generator))
     else:
-        prompts = [*map(read_prompt, prompts), *from_file] or [""]
-        tell_stories(loaded, prompts, options, sampling, generator)
+        tell_stories(loaded, prompts or [""], options, sampling, generator)
 
 
 if __name__ == "__main__":

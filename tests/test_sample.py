@@ -107,7 +107,8 @@ def test_a_file_of_prompts(at_run, tmp_path, monkeypatch):
     result = call("sample.py", "Once", "--prompts", tmp_path / "some.txt", *options)
     assert result.status == 0, result.err
     stories = result.out.removesuffix("\n").split(f"\n{sample.SEPARATOR}\n")
-    assert [story.startswith(start) for story, start in zip(stories, ("Once", "Tom had", "", "Lily"), strict=True)]
+    starts = ("Once", "Tom had", "", "Lily")
+    assert all(story.startswith(start) for story, start in zip(stories, starts, strict=True))
     assert re.search(r"^\d+ tokens, ", result.err, re.M)
     source = Path(sample.__file__).read_text()
     few = source.replace("STORIES_AT_ONCE = 32", "STORIES_AT_ONCE = 4")
@@ -134,6 +135,7 @@ def test_a_file_without_prompts(at_run, tmp_path, kind):
         (tmp_path / "bad.txt").write_bytes(contents)
     assert_mistake(call("sample.py", "--prompts", tmp_path / "bad.txt"), "bad.txt", words)
     assert_mistake(call("sample.py", "--prompts", tmp_path), "no regular file")
+    assert_mistake(call("sample.py", "--prompts", ""), "--prompts")
 
 
 def test_control_characters_are_not_printed(at_run):
@@ -148,6 +150,14 @@ def test_control_characters_are_not_printed(at_run):
     assert out.getvalue() == "a\\x1b]0;title\\x07\n"
     result = call("sample.py", "--model", "out/\x1b[2Jx")
     assert_mistake(result, "out/\\x1b[2Jx")
+
+
+def test_spaces_and_joiners_of_other_languages_are_printed(at_run):
+    """They command nothing, and a text without them is another one."""
+    prompt = "Bonjour\xa0! 从前\u3000有 👩\u200d👩 می\u200cکنم, 10\u202f000"
+    result = call("sample.py", prompt, "--max_new_tokens", "1", "--seed", "1")
+    assert result.status == 0 and result.out.startswith(prompt)
+    assert call("sample.py", "a\u202eb", "--max_new_tokens", "1").out.startswith(r"a\u202eb")  # it would turn the text
 
 
 def test_the_old_name_of_the_model_option(at_run):
@@ -422,6 +432,7 @@ MISTAKES = {
     "no tokens": (["--max_new_tokens", "0"], ["max_new_tokens"]),
     "wrong type": (["--top_k", "few"], ["top_k", "few"]),
     "standard input twice": (["-", "--prompt", "-"], ["standard input", "once"]),
+    "not UTF-8": ([os.fsdecode(b"caf\xe9")], ["caf", "not UTF-8"]),
     "no prompt": (["--prompt", "--seed", "1"], ["--prompt", "expected one argument"]),
     "two sources, one positional": (["--interactive", "Tom"], ["prompt", "--interactive"]),
     "misspelled": (["--promt", "x"], ["--promt", "did you mean --prompt?"]),
