@@ -155,7 +155,7 @@ def for_each_prompt(answer):
         raise UserError("--interactive reads prompts from standard input, which is closed")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if not sys.stdin.isatty():
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict")  # in any locale
+        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict", newline=None)  # in any locale, of any system
     for number in itertools.count():
         try:
             prompt = input("> " if terminal else "")

@@ -152,7 +152,8 @@ def call(script, *arguments, stdin=""):
     """
     out, err, status = io.StringIO(), io.StringIO(), 0
     before = sys.argv, sys.stdin, {number: signal.getsignal(number) for number in SIGNALS}
-    sys.argv, sys.stdin = [str(ROOT / script), *map(str, arguments)], io.TextIOWrapper(io.BytesIO(stdin.encode()))
+    sys.argv = [str(ROOT / script), *map(str, arguments)]
+    sys.stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()), newline="\n")  # as Python opens it
     try:
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             runpy.run_path(str(ROOT / script), run_name="__main__")

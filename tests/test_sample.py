@@ -208,6 +208,8 @@ def test_interactive(at_run):
     assert len(stories) == 3 and stories[0].startswith("Once upon a time") and stories[2].startswith("Tom")
     first = call("sample.py", "--prompt", "Once upon a time", *options[1:])
     assert first.out == stories[0] + "\n"
+    windows = call("sample.py", *options, stdin="\ufeffOnce upon a time\r\n\r\nTom\r\n")
+    assert windows.out == result.out
     nothing = call("sample.py", "--interactive")
     assert (nothing.status, nothing.out) == (0, "")
 
