@@ -89,9 +89,6 @@ def parse_options():
         raise UserError("--vocab_of brings its own vocabulary size: leave --vocab_size out")
     if options.vocab_size is None:
         options.vocab_size = VOCAB_SIZES.get(options.name) or VOCAB_SIZES.get(last_part)
-    elif not tokenizer.SMALLEST_VOCAB_SIZE <= options.vocab_size <= tokenizer.GPT2_VOCAB_SIZE:
-        bounds = f"{tokenizer.SMALLEST_VOCAB_SIZE} to {tokenizer.GPT2_VOCAB_SIZE}"
-        raise UserError(f"--vocab_size must be gpt2 or {bounds}, not {options.vocab_size}")
     if options.max_stories is not None and options.max_stories < 1:
         raise UserError(f"--max_stories must be at least 1, not {options.max_stories}")
     if options.threads < 1:
@@ -100,8 +97,13 @@ def parse_options():
 
 
 def vocab_size(text):
-    """The number of tokens that --vocab_size says."""
-    return tokenizer.GPT2_VOCAB_SIZE if text in ("gpt2", "0") else int(text)
+    """The number of tokens that --vocab_size says. Raises UserError."""
+    smallest, largest = tokenizer.SMALLEST_VOCAB_SIZE, tokenizer.GPT2_VOCAB_SIZE
+    if text in ("gpt2", "0"):
+        return largest
+    if not re.fullmatch("[0-9]{1,9}", text) or not smallest <= int(text) <= largest:
+        raise UserError(f"--vocab_size must be gpt2 or {smallest} to {largest}, not {text}")
+    return int(text)
 
 
 def vocabulary_of(name):

@@ -124,7 +124,7 @@ def test_without_gigatoken_the_bytes_are_the_same(empty, monkeypatch):
     finally:
         encode.has_gigatoken.cache_clear()
     assert out.count("gigatoken is not installed") == 1
-    assert "vocabulary: 600 tokens, trained on the stories, as --vocab_size says\n" in out
+    assert "vocabulary: 600 tokens, trained on the stories, as --vocab_size or the recipe says\n" in out
     for name in ("train.bin", "validation.bin", "tokenizer.tiktoken"):
         assert (empty / "data/fast" / name).read_bytes() == (empty / "data/slow" / name).read_bytes()
     assert read_meta("data/fast")["vocab_size"] == 600
@@ -648,7 +648,7 @@ def test_memory_does_not_grow_with_the_source(empty, separator):
 
 MISTAKES = {
     "misspelled option": (["--vocabsize", "3"], ["--vocabsize", "--vocab_size"]),
-    "wrong type": (["--vocab_size", "many"], ["--vocab_size", "many"]),
+    "wrong type": (["--vocab_size", "many"], ["--vocab_size", "many", "gpt2 or 257 to 50257"]),
     "vocabulary too small": (["--dataset", "good.txt", "--vocab_size", "256"], ["257"]),
     "no such file": (["--dataset", "nothing.txt"], ["nothing.txt", "does not exist"]),
     "no text column": (["--dataset", "other.parquet"], ["'text'", "story", "--text_column"]),

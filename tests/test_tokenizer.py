@@ -124,7 +124,7 @@ def test_the_size_that_fits():
     encoding, reason = tokenizer.train_vocabulary(iter(texts))
     assert encoding.n_vocab == fitting and f"fits {size:,} bytes" in reason
     asked, reason = tokenizer.train_vocabulary(iter(texts), 700)
-    assert asked.n_vocab == 700 and reason == "as --vocab_size says"
+    assert asked.n_vocab == 700 and reason == "as --vocab_size or the recipe says"
 
 
 def test_more_tokens_than_a_text_has():

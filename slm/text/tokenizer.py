@@ -172,7 +172,7 @@ def train_vocabulary(stories, vocab_size=None):
         fits = "which fits" if encoding.n_vocab == fitting else "which are all in"
         return encoding, f"{fits} {text_bytes:,} bytes of text (--vocab_size takes another number)"
     if encoding.n_vocab == vocab_size:
-        return encoding, "as --vocab_size says"
+        return encoding, "as --vocab_size or the recipe says"
     reason = f"which fits {text_bytes:,} bytes of text: they have {encoding.n_vocab:,} at most, not {vocab_size:,}"
     return first_tokens(encoding, fitting), reason
 
