@@ -342,7 +342,8 @@ def fitting_options(folders="data"):
             f"no corpus is prepared under {folders}/: run `python prepare.py --dataset sample` first, or name a recipe"
         )
     newest = max(times, key=times.get)
-    options = shlex.split(commands.train_command(newest, Corpus(newest).meta))[2:]
+    corpus = Corpus(newest, commands.prepare_command(newest.name))
+    options = shlex.split(commands.train_command(newest, corpus.meta))[2:]
     print_note(f"measuring {' '.join(options)}: {newest} was prepared last")
     return options
 

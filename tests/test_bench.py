@@ -73,6 +73,9 @@ def test_without_a_recipe_it_takes_the_newest_corpus(here, capsys):
 def test_nothing_is_prepared(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert_mistake(call("bench.py"), "no corpus is prepared under data/", "python prepare.py --dataset sample")
+    (tmp_path / "data/mine").mkdir(parents=True)
+    (tmp_path / "data/mine/meta.json").write_text("{")
+    assert_mistake(call("bench.py"), "data/mine/meta.json is damaged", "--name mine --force")
 
 
 def test_the_reference_batch_is_shifted_by_one(here):
