@@ -148,6 +148,7 @@ def take_step(run):
     run.stepper.run(run.setup.batches[state.sequences])
     state.step += 1
     state.sequences += config.sequences_per_step
+    state.tokens += run.setup.batches.tokens_per_step
     run.recorder.progress.step(state.step)
 
 
@@ -182,7 +183,7 @@ def measure(run):
     means = {name: total / state.counted if state.counted else math.nan for name, total in state.sums.items()}
     return {
         "step": state.step,
-        "tokens": state.sequences * config.block_size,
+        "tokens": state.tokens,
         "seconds": state.seconds,
         **means,
         "lr": get_lr(state.step - 1, config, state.schedule_start),
