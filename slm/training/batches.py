@@ -18,8 +18,8 @@ class TrainBatches:
 
     `batches[first]` is a (B, block_size + 1) int64 tensor on the device: this process's share, in order, of the step
     that begins with sequence `first`; -1 behind the end of a corpus shorter than a window. file: a TokenFile. config:
-    its block_size, sequences_per_step and seed. `tokens_per_step` counts what a step predicts. While the device computes
-    a step, a thread reads the next one into pinned memory.
+    its block_size, sequences_per_step and seed. `tokens_per_step`: how many tokens a step predicts. While the device
+    computes a step, a thread reads the next one into pinned memory.
     """
 
     def __init__(self, file, config, device, rank=0, world_size=1):
