@@ -18,18 +18,22 @@ class TrainBatches:
 
     `batches[first]` is a (B, block_size + 1) int64 tensor on the device: this process's share, in order, of the step
     that begins with sequence `first`; -1 behind the end of a corpus shorter than a window. file: a TokenFile. config:
-    its block_size, sequences_per_step and seed. `tokens_per_step`: how many tokens a step predicts. While the device
-    computes a step, a thread reads the next one into pinned memory.
+    its block_size, sequences_per_step and seed. While the device computes a step, a thread reads the next one into
+    pinned memory.
     """
 
     def __init__(self, file, config, device, rank=0, world_size=1):
         self.file, self.block_size, self.sequences = file, config.block_size, config.sequences_per_step
         self.seed, self.device, sequences = config.seed, device, config.sequences_per_step
         self.windows = max(1, self.file.tokens // self.block_size)  # in an epoch
-        self.tokens_per_step = sequences * min(self.block_size, self.file.tokens)  # of all processes together
         self.share = slice(rank * sequences // world_size, (rank + 1) * sequences // world_size)
         self.thread = ThreadPoolExecutor(1, "batches")
         self.next_first, self.next_batch = None, None  # the step that the thread reads, and its future
+
+    @property
+    def tokens_per_step(self):
+        """How many tokens a step predicts, of all processes together."""
+        return self.sequences * min(self.block_size, self.file.tokens)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a step may span two epochs; one object lives as long as the run
     def epoch_starts(self, epoch):
