@@ -68,7 +68,10 @@ def set_lr(optimizer, lr):
 
 
 def configure_optimizer(model, config, device, group=None):
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only.
+
+    group: the ProcessGroup that steps together; None for this process alone. Raises UserError.
+    """
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},

@@ -1,5 +1,6 @@
 """What a run prints: its header, a line or a bar as it goes, stories, and how it ended."""
 
+import contextlib
 import math
 import os
 import sys
@@ -92,7 +93,9 @@ def busy_cpu(device):
     known = sys.platform == "linux" and device.type == "cpu" and torch.get_num_threads() > 1
     if not known or {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         return ""
-    load, cores = os.getloadavg()[0], os.cpu_count()
+    load, cores = 0.0, os.cpu_count()
+    with contextlib.suppress(OSError):  # a system without /proc
+        load = os.getloadavg()[0]
     if load < BUSY * cores:
         return ""
     return (
