@@ -150,6 +150,21 @@ def test_files_of_others_stay(run, tmp_path, monkeypatch):
     assert len(files(tmp_path / "cache")) == 2 and (tmp_path / "cache/mine.compiled").exists()
 
 
+def test_an_option_that_does_nothing_is_a_line(run, here, tmp_path, monkeypatch):
+    """The model is not compiled, or PyTorch is too old."""
+    result = call("train.py", *SMALL_RUN, "--compile_cache=programs")
+    assert result.status == 0 and "--compile_cache does nothing here: the model is not compiled" in result.out
+    real = Compiler.__init__
+
+    def old(self, monkeypatch):
+        real(self, monkeypatch)
+        monkeypatch.delattr(torch.compiler, "save_cache_artifacts")
+
+    monkeypatch.setattr(Compiler, "__init__", old)
+    assert run("a") == (1, ["--compile_cache does nothing here: it needs PyTorch 2.7"])
+    assert not files(tmp_path / "cache") and not files(here / "programs")
+
+
 def test_a_checkpoint_names_no_folder_of_programs(here, workshop, monkeypatch):
     """The option of a run that is resumed or scored does not come with it."""
     folders = []

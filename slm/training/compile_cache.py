@@ -30,7 +30,10 @@ def kept_in(folder, shape, print_line):
     shape: a value for JSON, of all that decides what is compiled. A file for another shape would be useless, and never
     wrong: PyTorch compares its own keys.
     """
-    if not folder or not hasattr(torch.compiler, "save_cache_artifacts"):  # PyTorch 2.7
+    if folder and not hasattr(torch.compiler, "save_cache_artifacts"):
+        print_line("--compile_cache does nothing here: it needs PyTorch 2.7")
+        folder = ""
+    if not folder:
         yield
         return
     name = hashlib.sha256(json.dumps([torch.__version__, shape]).encode()).hexdigest()[:16]
