@@ -68,7 +68,10 @@ def set_lr(optimizer, lr):
 
 
 def configure_optimizer(model, config, device, group=None):
-    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only."""
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only.
+
+    group: the ProcessGroup that steps together; None for this process alone. Raises UserError.
+    """
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": config.weight_decay},
@@ -148,6 +151,7 @@ def take_step(run):
     run.stepper.run(run.setup.batches[state.sequences])
     state.step += 1
     state.sequences += config.sequences_per_step
+    state.tokens += run.setup.batches.tokens_per_step
     run.recorder.progress.step(state.step)
 
 
@@ -182,7 +186,7 @@ def measure(run):
     means = {name: total / state.counted if state.counted else math.nan for name, total in state.sums.items()}
     return {
         "step": state.step,
-        "tokens": state.sequences * config.block_size,
+        "tokens": state.tokens,
         "seconds": state.seconds,
         **means,
         "lr": get_lr(state.step - 1, config, state.schedule_start),

@@ -71,7 +71,7 @@ def kind_of(name, parameter, group):
 
 
 def with_kinds(patch, change):
-    """Split the optimizer's groups by kind, each with a rate of its own, and let change(group) change each."""
+    """Split the optimizer's groups by kind, each with its own rate, and let change(group) change each."""
 
     def make(configure_optimizer):
         def configure(model, config, device, *group):

@@ -85,7 +85,7 @@ class Clock:
 
 
 def child(path, *arguments):
-    """In a process of its own: train.py with these arguments, then its parts as JSON into a file."""
+    """In another process: train.py with these arguments, then its parts as JSON into a file."""
     clock = Clock(float(os.environ[COMMAND_BEGAN]))
     clock.mark("Python began")
     with clock.part("import torch"):

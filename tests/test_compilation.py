@@ -1,6 +1,7 @@
 """slm/training/compilation.py: a captured step does what a launched one does; a capture that fails costs only speed."""
 
 import functools
+import sys
 
 import pytest
 import torch
@@ -136,9 +137,11 @@ class Broken(torch.nn.Module):
         raise RuntimeError("Cannot find a working triton installation.\nMore lines")
 
 
-def test_a_run_whose_compiler_fails(here, workshop, monkeypatch):
-    """It says so and trains uncompiled, with the same numbers."""
+@pytest.mark.parametrize("missing", [None, "torch._inductor.compile_fx", "torch._inductor.async_compile"])
+def test_a_run_whose_compiler_fails(here, workshop, monkeypatch, missing):
+    """It says so and trains uncompiled, with the same numbers, also where the compiler cannot be imported."""
     monkeypatch.setattr(compilation, "compile_model", Broken)
+    monkeypatch.setitem(sys.modules, missing or "no module", None)
     result = call("train.py", *SMALL_RUN, "--compile")
     assert result.status == 0, result.err
     (line,) = [line for line in result.out.splitlines() if "torch.compile" in line]

@@ -119,6 +119,52 @@ def test_a_folder_that_cannot_be_made_costs_a_line(run, tmp_path):
     assert new == 1 and any("is not kept" in line for line in lines)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_a_fifo_is_not_waited_for(run, tmp_path):
+    run("a")
+    (path,) = files(tmp_path / "cache")
+    path.unlink()
+    os.mkfifo(path, 0o600)
+    new, (line,) = run("a")
+    assert new == 1 and "it is no regular file" in line
+    assert run("a") == (0, [])
+
+
+@pytest.mark.parametrize(("name", "words"), [("load", "compiling without"), ("save", "is not kept: no such artifact")])
+def test_an_error_of_pytorch_costs_a_line(run, monkeypatch, name, words):
+    def fail(*arguments):
+        raise AssertionError("no such artifact")
+
+    run("a")
+    monkeypatch.setattr(Compiler, name, fail)
+    new, (line,) = run("a")
+    assert new == (name == "load") and words in line
+
+
+def test_files_of_others_stay(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(compile_cache, "MOST_FILES", 1)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache/mine.compiled").write_text("")
+    run("a", shape=1)
+    run("a", shape=2)
+    assert len(files(tmp_path / "cache")) == 2 and (tmp_path / "cache/mine.compiled").exists()
+
+
+def test_an_option_that_does_nothing_is_a_line(run, here, tmp_path, monkeypatch):
+    """The model is not compiled, or PyTorch is too old."""
+    result = call("train.py", *SMALL_RUN, "--compile_cache=programs")
+    assert result.status == 0 and "--compile_cache does nothing here: the model is not compiled" in result.out
+    real = Compiler.__init__
+
+    def old(self, monkeypatch):
+        real(self, monkeypatch)
+        monkeypatch.delattr(torch.compiler, "save_cache_artifacts")
+
+    monkeypatch.setattr(Compiler, "__init__", old)
+    assert run("a") == (1, ["--compile_cache does nothing here: it needs PyTorch 2.7"])
+    assert not files(tmp_path / "cache") and not files(here / "programs")
+
+
 def test_a_checkpoint_names_no_folder_of_programs(here, workshop, monkeypatch):
     """The option of a run that is resumed or scored does not come with it."""
     folders = []

@@ -251,11 +251,18 @@ def test_the_peak_of_the_devices(monkeypatch):
         (9.0, 4, "GOMP_SPINCOUNT", "cpu", False),
         (9.0, 4, "OMP_WAIT_POLICY", "cpu", False),
         (9.0, 4, None, "cuda", False),
+        (None, 4, None, "cpu", False),
     ],
 )
 def test_a_busy_cpu(monkeypatch, load, threads, variable, device, is_busy):
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(progress.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+
+    def loads():
+        if load is None:
+            raise OSError("Load averages are unobtainable")
+        return load, 0.0, 0.0
+
+    monkeypatch.setattr(progress.os, "getloadavg", loads, raising=False)
     monkeypatch.setattr(progress.os, "cpu_count", lambda: 4)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)

@@ -160,7 +160,7 @@ def test_a_run_of_format_1(whole, here):
         progress = saved["progress"]
         progress["losses"], progress["loss_sum"] = progress.pop("counted"), progress.pop("sums")["train_loss"]
         progress["skipped"], progress["skipped_in_a_row"] = progress.pop("failed"), progress.pop("failed_in_a_row")
-        del progress["sequences"], progress["dtype"], saved["tokens"]
+        del progress["sequences"], progress["tokens"], progress["dtype"], saved["tokens"]
 
     edit_last("cut", age)
     result = call("train.py", *options(12, "cut"), "--init_from=resume")
@@ -178,6 +178,27 @@ def test_another_batch(here):
     ]
     assert last("r")["progress"]["sequences"] == 48 + 24 and last("r")["tokens"] == 32 * 72
     assert "12 steps of 128 tokens = 2,304 tokens" in result.out
+
+
+def test_a_corpus_shorter_than_the_context(here, workshop):
+    """Tokens and epochs count what was predicted: the whole corpus once per sequence. A longer context adds none.
+
+    Of a last.pt that does not count tokens, each sequence was full.
+    """
+    (here / "mine.txt").write_text("Lily had a red ball.\n\nTom had a big dog.\n")
+    assert call("prepare.py", "--dataset", "mine.txt", "--vocab_of", f"{workshop.path}/out/small").status == 0
+    tokens = Corpus("data/mine").tokens["train"]
+    assert tokens < 32
+    mine = [option for option in options(4, "r") if "dataset" not in option] + ["--dataset=mine"]
+    result = call("train.py", *mine)
+    assert result.status == 0, result.err
+    assert f"4 steps of {8 * tokens:,} tokens = {32 * tokens:,} tokens = 32.00 epochs" in result.out
+    assert [int(row["tokens"]) for row in log_of("out/r")] == [8 * tokens * step for step in (2, 4)]
+    assert last("r")["tokens"] == last("r")["progress"]["tokens"] == 32 * tokens
+    edit_last("r", lambda saved: saved["progress"].pop("tokens"))
+    result = call("train.py", *mine, "--init_from=resume", "--max_iters=6")
+    assert result.status == 0, result.err
+    assert last("r")["tokens"] == 32 * 32 + 16 * tokens
 
 
 def test_another_corpus(here, workshop):

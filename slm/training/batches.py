@@ -30,6 +30,11 @@ class TrainBatches:
         self.thread = ThreadPoolExecutor(1, "batches")
         self.next_first, self.next_batch = None, None  # the step that the thread reads, and its future
 
+    @property
+    def tokens_per_step(self):
+        """How many tokens a step predicts, of all processes together."""
+        return self.sequences * min(self.block_size, self.file.tokens)
+
     @functools.lru_cache(maxsize=2)  # noqa: B019 - a step may span two epochs; one object lives as long as the run
     def epoch_starts(self, epoch):
         """Where each window of an epoch starts, in training order: (windows,) int64."""

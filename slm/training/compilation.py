@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gc
+import sys
 import threading
 
 import torch
@@ -32,8 +33,12 @@ def without_garbage_collection():
 
 @without_garbage_collection()
 def import_compiler():
-    """Import what torch.compile imports at the first pass, some seconds of modules."""
-    import torch._inductor.compile_fx  # noqa: F401
+    """Import what torch.compile imports at the first pass, some seconds of modules.
+
+    An error is silent here: that pass raises it again, and the run goes on without the compiler.
+    """
+    with contextlib.suppress(Exception):
+        import torch._inductor.compile_fx  # noqa: F401
 
 
 def dismiss_compiler():
@@ -41,9 +46,8 @@ def dismiss_compiler():
 
     Nothing may be compiled until they have ended.
     """
-    from torch._inductor import async_compile
-
-    if end := getattr(async_compile, "shutdown_compile_workers", None):  # no public function does this
+    compiler = sys.modules.get("torch._inductor.async_compile")  # missing where it could not be imported
+    if end := getattr(compiler, "shutdown_compile_workers", None):  # no public function does this
         threading.Thread(target=end, name="end of the compiler").start()
 
 

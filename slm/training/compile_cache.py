@@ -12,11 +12,12 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 import torch
 
-from slm.errors import UserError, first_line
+from slm.errors import first_line
 from slm.files import atomic_write, make_folder
 
 MOST_FILES = 32  # the oldest go; one takes some megabytes, and each process of a host has its own
@@ -29,7 +30,10 @@ def kept_in(folder, shape, print_line):
     shape: a value for JSON, of all that decides what is compiled. A file for another shape would be useless, and never
     wrong: PyTorch compares its own keys.
     """
-    if not folder or not hasattr(torch.compiler, "save_cache_artifacts"):  # PyTorch 2.7
+    if folder and not hasattr(torch.compiler, "save_cache_artifacts"):
+        print_line("--compile_cache does nothing here: it needs PyTorch 2.7")
+        folder = ""
+    if not folder:
         yield
         return
     name = hashlib.sha256(json.dumps([torch.__version__, shape]).encode()).hexdigest()[:16]
@@ -45,12 +49,14 @@ def load(path, print_line):
         torch.compiler.load_cache_artifacts(read_own(path))
     except FileNotFoundError:
         pass
-    except (OSError, ValueError) as error:
+    except Exception as error:  # PyTorch's own too
         print_line(f"compiling without {path} ({getattr(error, 'strerror', None) or first_line(error)})")
 
 
 def read_own(path):
     """The code in a file that `save` wrote. Raises OSError or ValueError."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise ValueError("it is no regular file")  # a FIFO never ends
     with open(path, "rb") as file:
         status = os.fstat(file.fileno())
         if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & 0o022):
@@ -63,17 +69,18 @@ def read_own(path):
 
 def save(path, print_line):
     """Write the code that this process compiled, or found compiled, to a file."""
-    result = torch.compiler.save_cache_artifacts()
-    if result is None:
-        return
     try:
+        result = torch.compiler.save_cache_artifacts()
+        if result is None:
+            return
         make_folder(path.parent, "give another --compile_cache")
         with atomic_write(path) as file:
             with contextlib.suppress(OSError):  # a file system without permissions
                 os.chmod(file.name, 0o600)
             file.write(hashlib.sha256(result[0]).digest() + result[0])
-        files = sorted(path.parent.glob("*.compiled"), key=lambda path: path.stat().st_mtime)
+    except Exception as error:
+        print_line(f"the compiled code is not kept: {first_line(error)}")
+    with contextlib.suppress(OSError):  # another process may remove them too
+        files = sorted(path.parent.glob(f"{'[0-9a-f]' * 16}.compiled"), key=lambda path: path.stat().st_mtime)
         for old in files[:-MOST_FILES]:
             old.unlink(missing_ok=True)
-    except (OSError, UserError) as error:
-        print_line(f"the compiled code is not kept: {first_line(error)}")

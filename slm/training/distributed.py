@@ -2,8 +2,8 @@
 
 Each process computes its share of a step's sequences and holds the whole model. Gradients are summed over the processes
 once per step, in one message, inside the step: a captured step captures that too. Muon shares its work in the same way
-(slm/training/muon.py). Small numbers travel over gloo on the
-CPU, so no GPU waits for them. Processes compare what they start from before the first step.
+(slm/training/muon.py). Small numbers travel over gloo on the CPU, so no GPU waits for them. Processes compare what they
+start from before the first step.
 """
 
 import contextlib

@@ -1,5 +1,6 @@
 """What a run prints: its header, a line or a bar as it goes, stories, and how it ended."""
 
+import contextlib
 import math
 import os
 import sys
@@ -36,8 +37,8 @@ def format_count(number):
 def run_header(config, set_by, setup, state):
     """Lines that say what a run will do."""
     model, corpus, processes = setup.model, setup.corpus, setup.group.world_size
-    sequences = state.sequences + (config.max_iters - state.step) * config.sequences_per_step
-    shape, tokens = model.config, sequences * config.block_size
+    shape, tokens_per_step = model.config, setup.batches.tokens_per_step
+    tokens = state.tokens + (config.max_iters - state.step) * tokens_per_step
     epochs = tokens / corpus.tokens["train"]
     warning = ", enough to learn the corpus by heart" if epochs > MANY_EPOCHS else ""
     count = f"{processes} x " if processes > 1 else ""
@@ -55,7 +56,7 @@ def run_header(config, set_by, setup, state):
         f" {shape.n_embd} wide, context {shape.block_size}\n"
         f"corpus   {corpus.folder}: {corpus.tokens['train']:,} tokens to train on,"
         f" {corpus.tokens['validation']:,} to validate on, vocabulary {corpus.vocab_size:,}{foreign}\n"
-        f"run      {config.max_iters:,} steps of {config.tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
+        f"run      {config.max_iters:,} steps of {tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
         f" {epochs:,.2f} epochs{warning}, into {config.out_dir}" + (f"\n{shortened}" if shortened else "")
     )
 
@@ -92,7 +93,9 @@ def busy_cpu(device):
     known = sys.platform == "linux" and device.type == "cpu" and torch.get_num_threads() > 1
     if not known or {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         return ""
-    load, cores = os.getloadavg()[0], os.cpu_count()
+    load, cores = 0.0, os.cpu_count()
+    with contextlib.suppress(OSError):  # a system without /proc
+        load = os.getloadavg()[0]
     if load < BUSY * cores:
         return ""
     return (
@@ -122,11 +125,12 @@ def live_line(parts, share, columns):
 class Progress:
     """A bar on a terminal, a line every few seconds elsewhere. Only the main process prints.
 
-    peak: the tokens/s of an MFU of 100 %, None where it is not known.
+    peak: the tokens/s of an MFU of 100 %, None where it is not known. tokens_per_step: None for that of the config.
     """
 
-    def __init__(self, config, is_main, peak=None):
+    def __init__(self, config, is_main, peak=None, tokens_per_step=None):
         self.config, self.is_main, self.peak = config, is_main, peak
+        self.tokens_per_step = tokens_per_step or config.tokens_per_step
         self.bar = None
         self.loss, self.lr = math.nan, None  # of the last line
         self.read_loss = lambda: math.nan  # the mean since the last line; waits for the device
@@ -204,7 +208,7 @@ class Progress:
 
     def parts(self, step):
         """{name: text} of what is known at a step, in the order of a line."""
-        tokens = self.speed * self.config.tokens_per_step
+        tokens = self.speed * self.tokens_per_step
         parts = {
             "step": f"step {step:,}/{self.config.max_iters:,}",
             "loss": "" if math.isnan(self.loss) and self.lr is None else f"loss {self.loss:.3f}",

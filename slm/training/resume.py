@@ -105,11 +105,12 @@ def load_initial_checkpoint(config):
 def read_progress(loaded, path):
     """The TrainState of a loaded last.pt, and a check of its scaler. Raises UserError.
 
-    Format 1 counted steps, of which each had the same batch.
+    Format 1 counted steps, of which each had the same batch. Before tokens were counted, each sequence was full.
     """
     check_values(loaded, {"scaler": (dict,), "progress": (dict,)}, f"the contents of {path}")
     check_values(loaded["scaler"], SCALER, f"the scaler's numbers in {path}")
     progress, where = loaded["progress"], f"the run's numbers in {path}"
+    counts_tokens = "tokens" in progress
     if "losses" in progress:
         config, was = loaded["config"], dict.fromkeys(("losses", "loss_sum", "skipped", "skipped_in_a_row"), (float,))
         check_values(progress, was | {"step": (int, 0)}, where)
@@ -119,7 +120,9 @@ def read_progress(loaded, path):
         progress["counted"], progress["sums"] = progress.pop("losses"), {"train_loss": progress.pop("loss_sum")}
         progress["failed"], progress["failed_in_a_row"] = progress.pop("skipped"), progress.pop("skipped_in_a_row")
         progress["dtype"] = "float16" if loaded["scaler"]["scale"] > 1 else ""
-    state = TrainState.parse(progress, where)
+    state = TrainState.parse({"tokens": 0} | progress, where)
+    if not counts_tokens:
+        state.tokens = state.sequences * loaded["model_config"]["block_size"]
     if state.step != loaded["step"]:
         raise UserError(f"{where} are damaged (step {state.step:,} and step {loaded['step']:,}): use another file")
     return state

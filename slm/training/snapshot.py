@@ -49,7 +49,7 @@ def model_contents(model, config, state, corpus, init_from):
         "config": asdict(config) | {"init_from": init_from},
         "tokenizer": corpus.tokenizer_text,
         "step": state.step,
-        "tokens": state.sequences * config.block_size,  # trained on so far
+        "tokens": state.tokens,  # trained on so far
     }
 
 

@@ -44,6 +44,8 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     sizes = micro_batch.candidates(model, len(batch), device, setup.compiled, limit)
     step_model = compilation.compile_model(model) if setup.compiled else model
     shape = [asdict(model.config), sizes, str(dtype), devices.describe(device), group.local_rank]
+    if config.compile_cache and not setup.compiled:
+        print_line("--compile_cache does nothing here: the model is not compiled")
     cache = compile_cache.kept_in(config.compile_cache if setup.compiled else "", shape, print_line)
     with cache, compilation.without_garbage_collection():
         size, step_model = micro_batch.find(sizes, run_pass, model, step_model, print_line)

@@ -17,6 +17,7 @@ class TrainState:
 
     step: int = 0  # optimizer steps done
     sequences: int = 0  # sequences that these steps trained on
+    tokens: int = 0  # tokens that these steps predicted
     logged: int = 0  # the step of the last line in log.csv
     seconds: float = 0.0  # spent in optimizer steps
     best: float = math.inf  # validation loss of best.pt, nats per token
