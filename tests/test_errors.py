@@ -84,3 +84,12 @@ def test_ctrl_c_while_packages_are_imported(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert err == "stopped\n" and process.returncode in (-signal.SIGINT, 130)
+
+
+@pytest.mark.parametrize("script", ["prepare.py", "train.py", "sample.py", "evaluate.py", "export.py", "bench.py"])
+def test_a_missing_package(script, tmp_path):
+    """As before the first `pip install`: one sentence, which names the package and the command."""
+    command = [sys.executable, "-S", str(ROOT / script)]  # without site-packages
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
+    assert result.returncode == 2 and result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1 and "is not installed: run `python -m pip install" in result.stderr
