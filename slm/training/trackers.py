@@ -28,46 +28,40 @@ def load(option, package, module, name):
         raise UserError(f"{option}: {package} is here, but its import fails: {first_line(error)}") from error
 
 
-class WandB:
+class Run:
+    """A run of a package with W&B's interface.
+
+    failure: what it says where it does not start, with {} for the reason. options: more of its `init`.
+    """
+
+    def __init__(self, option, package, failure, config, **options):
+        init = load(option, package, package, "init")
+        name = config.wandb_run_name or config.out_dir
+        try:
+            self.run = init(project=config.wandb_project, name=name, config=asdict(config), **options)
+        except Exception as error:
+            raise UserError(failure.format(first_line(error))) from error
+
+    def log(self, line, step):
+        self.run.log(line, step=step)
+
+
+class WandB(Run):
     """A Weights & Biases run; `id` names it, so that a resumed run continues in it."""
 
     def __init__(self, config, wandb_id=None):
-        init = load("wandb_log", "wandb", "wandb", "init")
-        try:
-            self.run = init(
-                project=config.wandb_project,
-                name=config.wandb_run_name or config.out_dir,
-                config=asdict(config),
-                id=wandb_id,
-                resume="allow" if wandb_id else None,
-            )
-        except Exception as error:
-            raise UserError(
-                f"W&B does not start ({first_line(error)}): log in with `wandb login`, or set WANDB_MODE=offline"
-            ) from error
+        failure = "W&B does not start ({}): log in with `wandb login`, or set WANDB_MODE=offline"
+        resume = "allow" if wandb_id else None
+        super().__init__("wandb_log", "wandb", failure, config, id=wandb_id, resume=resume)
         self.id = getattr(self.run, "id", None)
 
-    def log(self, line, step):
-        self.run.log(line, step=step)
 
-
-class Trackio:
+class Trackio(Run):
     """A trackio run, a database on this machine that `trackio show` draws. A resume continues the one of its name."""
 
     def __init__(self, config, resuming):
-        init = load("trackio_log", "trackio", "trackio", "init")
-        try:
-            self.run = init(
-                project=config.wandb_project,
-                name=config.wandb_run_name or config.out_dir,
-                config=asdict(config),
-                resume="allow" if resuming else "never",
-            )
-        except Exception as error:
-            raise UserError(f"trackio does not start: {first_line(error)}") from error
-
-    def log(self, line, step):
-        self.run.log(line, step=step)
+        resume = "allow" if resuming else "never"
+        super().__init__("trackio_log", "trackio", "trackio does not start: {}", config, resume=resume)
 
 
 class TensorBoard:
