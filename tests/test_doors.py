@@ -74,10 +74,10 @@ def read_folder(path):
 
 
 def read_log(path):
-    said = []
-    rows = log.Log(path, 12, said.append).rows
-    if said:
-        raise UserError(said[0])  # the run keeps a copy or says what is missing
+    printed = []
+    rows = log.Log(path, 12, printed.append).rows
+    if printed:
+        raise UserError(printed[0])  # the run keeps a copy or says what is missing
     return rows
 
 
@@ -256,11 +256,12 @@ def outcome(read, path, expected):
 
     before, handler = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, signal.signal(signal.SIGALRM, too_long)
     signal.alarm(SECONDS)
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             result = read(path)
-        verdict = "the same" if same(result) == expected else "said" if said.getvalue() else "accepted in silence"
+        other = "reported" if printed.getvalue() else "accepted in silence"
+        verdict = "the same" if same(result) == expected else other
     except UserError as error:
         verdict = "refused" if str(error) and "\n" not in str(error) else f"no sentence: {error!r}"
     except TimeoutError:
@@ -314,7 +315,7 @@ def fallen(door, whole, folder, numbers):
     for number in numbers:
         how = attack(path, number, undamaged, original)
         verdict = outcome(read, path, expected)
-        if verdict not in ("refused", "the same", "said") and not any(
+        if verdict not in ("refused", "the same", "reported") and not any(
             verdict == "accepted in silence" and re.search(words, how) for words in KNOWN.get(door, [])
         ):
             falls.append((number, how, verdict))
@@ -369,15 +370,15 @@ def killed_at(number):
 @pytest.mark.parametrize("number", range(len(FILES) + 3))
 def test_a_kill_while_an_earlier_run_moves(tmp_path, number):
     """The next command finds all of it under its name, or all of it moved, and is not blocked."""
-    path, said = tmp_path / "x", []
+    path, printed = tmp_path / "x", []
     path.mkdir()
     for name in FILES:
         (path / name).write_text("old")
-    folder = run_folder.RunFolder(path, said.append)
+    folder = run_folder.RunFolder(path, printed.append)
     with killed_at(number), contextlib.suppress(Killed):
         folder.begin({"started": "", "command": "", "git_commit": ""})
     folder.lock.close()
-    run_folder.RunFolder(path, said.append).close()
+    run_folder.RunFolder(path, printed.append).close()
     places = [place for place in (path, tmp_path / "x.1") if (place / "last.pt").exists()]
     assert len(places) == 1
     assert all((places[0] / name).read_text() == "old" for name in FILES)
@@ -424,13 +425,13 @@ def test_a_folder_that_is_moved_while_a_run_writes(tmp_path, then):
 
 def test_a_damaged_description_is_kept(tmp_path):
     """The resumes that it lists are not lost in silence."""
-    said = []
+    printed = []
     (tmp_path / "config.json").write_text('{"resumes": [{"step": 3}], "torchrun_id": 7}')
-    folder = run_folder.RunFolder(tmp_path, said.append)
+    folder = run_folder.RunFolder(tmp_path, printed.append)
     folder.begin({"started": "", "command": "", "git_commit": ""}, TrainState(step=4))
     folder.close()
     assert json.loads((tmp_path / "config.json.1").read_text())["resumes"] == [{"step": 3}]
-    assert any("config.json.1" in line for line in said)
+    assert any("config.json.1" in line for line in printed)
 
 
 def test_a_full_disk_is_named(tmp_path):

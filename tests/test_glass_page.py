@@ -88,7 +88,7 @@ def test_settings_change_the_shares_while_they_move(browser, page):
         assert shown != [share for _, share in before]
         if kept:
             assert f"drawn from {kept} of 701 tokens" in browser.run("element('kept').textContent")
-    assert browser.run("location.hash") == "#" + LINK  # the link is of the story that was told
+    assert browser.run("location.hash") == "#" + LINK  # the link belongs to the story shown
 
 
 def test_a_story_goes_on_from_an_alternative_and_back(browser, page):

@@ -69,8 +69,8 @@ def test_a_mac_trains_and_tells_stories(here, mac, monkeypatch):
         assert trained.status == 0 and "Apple GPU (MPS), float32" in trained.out + trained.err, trained
         calls, mac.calls = mac.calls, 0
         assert calls > 12  # at least each step's batch went to the device
-    told = call("sample.py", "--model=out/adamw", "Once upon", "--max_new_tokens=5", "--seed=1")
-    assert told.status == 0 and told.out.startswith("Once upon") and "on Apple GPU (MPS)" in told.err
+    sampled = call("sample.py", "--model=out/adamw", "Once upon", "--max_new_tokens=5", "--seed=1")
+    assert sampled.status == 0 and sampled.out.startswith("Once upon") and "on Apple GPU (MPS)" in sampled.err
     assert call("evaluate.py", "--model=out/adamw", "--pairs=4").status == 0
 
     assert call("train.py", *SMALL_RUN, "--out_dir=out/cpu").status == 0
