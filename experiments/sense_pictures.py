@@ -70,7 +70,7 @@ def panels(names, title):
 
 
 def draw(rows, corpus):
-    """docs/pictures/sense_training.png and sense_size.png of the rows of one corpus. Raises UserError without any."""
+    """docs/pictures/sense_training_CORPUS.png and sense_size_CORPUS.png. Raises UserError where no row is of it."""
     try:
         import matplotlib
     except ImportError:
@@ -104,7 +104,7 @@ def draw(rows, corpus):
         points = means([row for row in equal_tokens if row["size"] == size and int(row["step"])], "tokens")
         for name, axes in there.items():
             axes.plot([x for x, _ in points], [y[name] for _, y in points], color=color, linewidth=1.4, label=size)
-    finish(figure, there, f"tokens of {corpus} trained on, by size", PICTURES / "sense_training.png")
+    finish(figure, there, f"tokens of {corpus} trained on, by size", PICTURES / f"sense_training_{corpus}.png")
 
     figure, there = panels(names, "what a size can learn")
     for budget, color in (("tokens", "tab:blue"), ("seconds", "tab:orange")):
@@ -119,4 +119,4 @@ def draw(rows, corpus):
     for axes in there.values():
         axes.set_xticks([3e6, 1e7, 3e7], ["3 M", "10 M", "30 M"])
         axes.minorticks_off()
-    finish(figure, there, f"parameters, trained on {corpus}", PICTURES / "sense_size.png")
+    finish(figure, there, f"parameters, trained on {corpus}", PICTURES / f"sense_size_{corpus}.png")

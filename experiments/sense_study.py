@@ -6,7 +6,8 @@
 
 --steps gives every size the same tokens. --seconds gives every size the same time of training: its steps follow from
 its speed in the run of equal tokens, which therefore comes first. Runs go side by side, one a GPU. Each keeps
---points checkpoints, which are then asked; a row of the table is one of them, with the share of each sense.
+--points checkpoints, which are then asked; a row of the table is one of them, with the share of each sense, and with
+the bits per byte of the stories that it was asked in.
 
 --minutes stops after so long; the same command goes on from there: a finished run is in the table, and an unfinished
 one resumes. The run folders are under --out_dir, the table is --table. --stories asks in the stories of another corpus:
@@ -27,6 +28,7 @@ from pathlib import Path
 
 import torch
 
+from evaluate import validation_loss
 from experiments.runs import NOT_LISTED, as_arguments, produced_by, read_table
 from experiments.sense_pictures import SIZES, draw
 from slm import devices
@@ -49,7 +51,7 @@ from slm.training.log import read_log
 from slm.training.run_folder import read_description
 
 TABLE = ROOT / "experiments" / "sense.csv"
-RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val_loss,val_bpb".split(",")
+RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val_loss,val_bpb,stories_bpb".split(",")
 FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
 POLL = 0.05  # seconds between two looks for a new checkpoint
 GRACE = 30  # seconds that a stopped run gets to write its checkpoint
@@ -130,29 +132,32 @@ class Run:
         return bool(rows) and int(rows[-1]["step"]) >= steps
 
 
-def read_questions(stories, encoding, block_size):
-    """The Questions from the validation stories of the corpus `stories`, in the tokens of `encoding`."""
-    corpus = Corpus(Path("data") / stories)
-    return make_questions(encoding, read_texts(corpus, tokenizer.from_text(corpus.tokenizer_text)), block_size)
+def open_stories(name):
+    """(Corpus, its validation stories as texts) of data/NAME."""
+    corpus = Corpus(Path("data") / name)
+    return corpus, read_texts(corpus, tokenizer.from_text(corpus.tokenizer_text))
 
 
 def evaluate_points(folder, stories):
     """The rows of a run: each kept checkpoint asked, in the order of its steps."""
     device, questions, rows = devices.pick_device("auto"), None, {}
+    dtype, (corpus, texts) = devices.pick_dtype("auto", device), open_stories(stories)
     logged, described = {int(row["step"]): row for row in read_log(folder / "log.csv")}, read_description(folder)
     options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     for path in sorted((folder / "points").glob("*.pt")):
         loaded = load_model(path, device)
         model, encoding = loaded.model, loaded.encoding
-        questions = questions or read_questions(stories, encoding, model.config.block_size)
+        questions = questions or make_questions(encoding, texts, model.config.block_size)
         log = logged.get(loaded.step)
         if not log or not log.get("val_loss"):  # a stopped run's last.pt lies between two validations
             continue
         shares = measure(ModelScorer(model, encoding.eot_token), questions)
+        score, _ = validation_loss(loaded, corpus, texts, device, dtype)
         rows[loaded.step] = {
             "stories": stories,
             "parameters": model.num_params(),
             **{name: log[name] for name in ("step", "tokens", "seconds", "val_loss", "val_bpb")},
+            "stories_bpb": f"{score.bpb:.7g}",
             **{name: f"{share.share:.4g}" for name, share in shares.items()},
             "options": as_arguments(options),
             **produced_by(described),
@@ -164,7 +169,7 @@ def baseline_rows(corpus_name, stories, block_size):
     """A row each for the unigram and the bigram of the corpus's train split."""
     corpus = Corpus(Path("data") / corpus_name)
     encoding = tokenizer.from_text(corpus.tokenizer_text)
-    questions = read_questions(stories, encoding, block_size)
+    questions = make_questions(encoding, open_stories(stories)[1], block_size)
     tokens = corpus.files["train"].map()
     for order, size in ((1, "unigram"), (2, "bigram")):
         shares = measure(NgramScorer(tokens, encoding.n_vocab, encoding.eot_token, order), questions)
