@@ -1,19 +1,15 @@
 """A faster step on a GPU: kernels fused by torch.compile, and the launches of a whole step captured as a CUDA graph."""
 
 import contextlib
-import functools
 import gc
 import sys
 import threading
 
 import torch
 
-from model import Block
 from slm import devices
 from slm.devices import capture_cuda_graph
 from slm.errors import first_line
-
-REGIONS_SINCE = "2.11"  # the first version of PyTorch with which nested regions were tried here
 
 # A captured step keeps its memory, and a validation needs some beside it: at most this many times the estimate.
 CAPTURED_MEMORY = 1.5
@@ -52,20 +48,16 @@ def dismiss_compiler():
 
 
 def compile_model(model):
-    """torch.compile for fixed shapes."""
-    if torch.__version__ >= REGIONS_SINCE:
-        compile_one_block()
+    """torch.compile for fixed shapes.
+
+    Not with torch.compiler.nested_compile_region, which compiles one block for all: in PyTorch 2.13 its gradients are
+    wrong, since the blocks' backward passes write over what others still need (pytorch/pytorch, pull request 192840).
+    """
     # torch 2.11 fuses the two kinds of sums in LayerNorm's backward pass, which makes that four times slower, and a
     # step of config/tinystories.py 7 % (measured on an H200)
     options = {"triton.mix_order_reduction": False}
     known = torch._inductor.list_options()
     return torch.compile(model, dynamic=False, options={name: options[name] for name in options if name in known})
-
-
-@functools.cache  # once is enough
-def compile_one_block():
-    """Let the compiler work on one Block and use that code in all. Uncompiled, a Block runs as before."""
-    Block.forward = torch.compiler.nested_compile_region(Block.forward)
 
 
 class CapturedStep:
