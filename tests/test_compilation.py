@@ -204,6 +204,7 @@ def check_compiled_model(device):
     assert seen == pytest.approx(norm, rel=0.02)
 
 
+@pytest.mark.slow  # a minute and a half of compiling C++
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler on a CPU")
 def test_a_compiled_model_has_the_models_gradients():
     check_compiled_model(CPU)
