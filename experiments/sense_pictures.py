@@ -90,6 +90,10 @@ def draw(rows, corpus):
 
     def finish(figure, there, label, path):
         for name, axes in there.items():
+            low, high = axes.get_xlim()
+            ticks = [millions for millions in (1, 3, 10, 30, 100, 300, 1000) if low <= 1e6 * millions <= high]
+            axes.set_xticks([1e6 * millions for millions in ticks], [f"{millions} M" for millions in ticks])
+            axes.minorticks_off()
             if "bigram" in counts and counts["bigram"][name]:
                 axes.axhline(float(counts["bigram"][name]), color="tab:red", linewidth=0.8, linestyle="--")
         figure.supxlabel(f"{label}; dotted: chance, dashed: a bigram model", fontsize=10)
@@ -104,7 +108,7 @@ def draw(rows, corpus):
         points = means([row for row in equal_tokens if row["size"] == size and int(row["step"])], "tokens")
         for name, axes in there.items():
             axes.plot([x for x, _ in points], [y[name] for _, y in points], color=color, linewidth=1.4, label=size)
-    finish(figure, there, f"tokens of {corpus} trained on, by size", PICTURES / f"sense_training_{corpus}.png")
+    finish(figure, there, f"tokens seen, by size, trained on {corpus}", PICTURES / f"sense_training_{corpus}.png")
 
     figure, there = panels(names, "what a size can learn")
     for budget, color in (("tokens", "tab:blue"), ("seconds", "tab:orange")):
@@ -116,7 +120,4 @@ def draw(rows, corpus):
                 bounds = list(zip(*(wilson(share, n) for share in shares), strict=True))
                 axes.plot([x for x, _ in points], shares, "o-", color=color, markersize=3, label=f"equal {budget}")
                 axes.fill_between([x for x, _ in points], *bounds, color=color, alpha=0.12, linewidth=0)
-    for axes in there.values():
-        axes.set_xticks([3e6, 1e7, 3e7], ["3 M", "10 M", "30 M"])
-        axes.minorticks_off()
     finish(figure, there, f"parameters, trained on {corpus}", PICTURES / f"sense_size_{corpus}.png")
