@@ -12,6 +12,7 @@ lists every option that differs from train.py's defaults, so it stays true when 
 """
 
 import csv
+import io
 import json
 import shlex
 import statistics
@@ -109,16 +110,21 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-def add(path, fields, row):
-    new = not path.exists()
+def add(path, fields, *rows):
+    """Add rows, {field: value}, to the table at `path`, which is whole at any time. Raises UserError."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
     try:
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fields, lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-    except OSError as error:
-        raise UserError(f"cannot write {path} ({error.strerror}), so this is not in it: {row}") from error
+        before = path.read_bytes() if path.exists() else b""
+        if not before:
+            writer.writeheader()
+        elif before.partition(b"\n")[0].decode(errors="replace").strip() != ",".join(fields):
+            raise UserError(f"{path} has other columns than {','.join(fields)}")
+        writer.writerows(rows)
+        with atomic_write(path) as file:
+            file.write(before + text.getvalue().encode())
+    except (OSError, UserError) as error:
+        raise UserError(f"{error}; so this is not in the table: {rows}") from error
 
 
 def save(figure, path):

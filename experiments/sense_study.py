@@ -14,8 +14,6 @@ one resumes. The run folders are under --out_dir, the table is --table. --storie
 real ones, for models of generated ones.
 """
 
-import csv
-import io
 import json
 import os
 import shlex
@@ -29,7 +27,7 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
-from experiments.runs import NOT_LISTED, as_arguments, produced_by, read_table
+from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table
 from experiments.sense_pictures import SIZES, draw
 from slm import devices
 from slm.config import merge_config
@@ -42,7 +40,7 @@ from slm.evaluation.sense import (
     measure,
 )
 from slm.evaluation.sense import story_texts as read_texts
-from slm.files import ROOT, atomic_write
+from slm.files import ROOT
 from slm.models.load import load_model
 from slm.options import OptionParser
 from slm.text import tokenizer
@@ -186,7 +184,7 @@ def baseline_rows(corpus_name, stories, block_size):
 
 
 class Table:
-    """The CSV at `path`; several threads add the rows of a run at once, and the file is whole at any time."""
+    """The rows of the CSV at `path`, to which several threads add those of a run at once."""
 
     def __init__(self, path):
         self.path, self.lock, self.rows = Path(path), threading.Lock(), read_table(Path(path))
@@ -196,14 +194,8 @@ class Table:
 
     def add(self, rows):
         with self.lock:
+            add(self.path, FIELDS, *rows)
             self.rows += rows
-            text = io.StringIO()
-            writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self.path) as file:
-                file.write(text.getvalue().encode())
 
 
 def work(runs, table, environment, deadline, failures):

@@ -4,11 +4,13 @@ import csv
 import sys
 from types import SimpleNamespace
 
+import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
 from experiments import runs
 from slm.config import merge_config
 from slm.config_parser import parse_command_line, read_config_file
+from slm.errors import UserError
 
 
 def test_a_table_of_runs(here, monkeypatch):
@@ -54,3 +56,17 @@ def test_mistakes_in_a_file_of_runs(here):
     for line in (": --max_iters=2", "nothing:", "what: --out_dir='abc", "what: --max_iter=2"):
         (here / "bad.txt").write_text(line)
         assert_mistake(call("experiments/runs.py", "bad.txt"), "bad.txt, line 1")
+
+
+def test_a_table_keeps_its_columns(here):
+    """Rows of other columns are not added below the old ones; the mistake shows them, since a run may be hours."""
+    table = here / "table.csv"
+    runs.add(table, ["what", "loss"], {"what": "a"}, {"what": "b", "loss": 2})
+    runs.add(table, ["what", "loss"], {"what": "c", "loss": 3})
+    assert runs.read_table(table) == [{"what": "a", "loss": ""}, {"what": "b", "loss": "2"}, {"what": "c", "loss": "3"}]
+    before = table.read_bytes()
+    with pytest.raises(UserError, match="other columns than what,seed,loss.*'seed': 4"):
+        runs.add(table, ["what", "seed", "loss"], {"what": "d", "seed": 4, "loss": 5})
+    with pytest.raises(UserError, match="nowhere.*'loss': 6"):
+        runs.add(here / "nowhere" / "table.csv", ["what", "loss"], {"what": "e", "loss": 6})
+    assert table.read_bytes() == before
