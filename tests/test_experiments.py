@@ -65,8 +65,8 @@ def test_a_table_keeps_its_columns(here):
     runs.add(table, ["what", "loss"], {"what": "c", "loss": 3})
     assert runs.read_table(table) == [{"what": "a", "loss": ""}, {"what": "b", "loss": "2"}, {"what": "c", "loss": "3"}]
     before = table.read_bytes()
-    with pytest.raises(UserError, match="other columns than what,seed,loss.*'seed': 4"):
+    with pytest.raises(UserError, match=r"other columns than what,seed,loss.*'seed': 4"):
         runs.add(table, ["what", "seed", "loss"], {"what": "d", "seed": 4, "loss": 5})
-    with pytest.raises(UserError, match="nowhere.*'loss': 6"):
+    with pytest.raises(UserError, match=r"nowhere.*'loss': 6"):
         runs.add(here / "nowhere" / "table.csv", ["what", "loss"], {"what": "e", "loss": 6})
     assert table.read_bytes() == before
