@@ -231,7 +231,7 @@ def bench_eval(bench):
     config, stepper, setup = bench.config, bench.stepper, bench.setup
     windows = config.eval_iters * config.batch_size * config.block_size  # 0: the whole split
     tokens = min(windows or math.inf, bench.corpus.tokens["validation"])
-    seconds = bench.seconds(lambda: setup.evaluate(stepper.model, stepper.micro_batch))
+    seconds = bench.seconds(lambda: setup.evaluate(setup.model, stepper.micro_batch))  # as train.py does, uncompiled
     path, batches = bench.corpus.path("validation"), 20
 
     def baseline(batch_size):

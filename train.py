@@ -266,8 +266,10 @@ def finish(run, stopped):
 def evaluate_only(config, set_by, loaded, group, path):
     """Print the validation score of the checkpoint that was loaded from `path`. Raises UserError."""
     setup = set_up(config, set_by, loaded, group)
-    sizes = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
-    score = setup.evaluate(setup.model, sizes[0])
+    if setup.group.world_size > 1:
+        setup.group.compare(snapshot.model_identity(setup.model, setup.corpus))
+    size, *_ = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
+    score = setup.evaluate(setup.model, setup.group.smallest(size))
     if setup.group.is_main:
         print(f"{path}: {score}")
     setup.group.close()

@@ -379,6 +379,7 @@ def pull(lever, config):
     """Change `config`, and for the time of the context the training, as a lever says. Raises UserError."""
     share, pulled = parse(lever)
     config.max_iters = max(1, round(share * config.max_iters))
+    config.lr_decay_iters = config.lr_decay_iters and max(1, round(share * config.lr_decay_iters))
     with contextlib.ExitStack() as stack:
 
         def patch(owner, name, make):

@@ -161,12 +161,14 @@ def model_and_pass(device, dropout, compile):
     """(compiled model, GPT, loss_of(model)) with the random numbers of one seed in each pass."""
     torch.manual_seed(0)
     shape = {"block_size": 16, "n_layer": 3, "n_head": 2, "n_embd": 32, "init_std": 0.2}
-    gpt = GPT(GPTConfig(vocab_size=64, dropout=dropout, **shape)).to(device)
-    tokens = torch.randint(64, (4, 17), device=device)
+    gpt = GPT(GPTConfig(vocab_size=60, dropout=dropout, **shape)).to(device)
+    tokens = torch.randint(60, (4, 17), device=device)
+    targets = tokens[:, 1:].clone()
+    targets[3] = -1  # as in a micro-batch that is filled up
 
     def loss_of(model):
         torch.manual_seed(1)
-        return model(tokens[:, :-1], tokens[:, 1:], with_logits=False)[1]
+        return model(tokens[:, :-1], targets, with_logits=False)[1]
 
     return compile(gpt), gpt, loss_of
 

@@ -249,6 +249,48 @@ def test_two_processes_continue_what_one_began(here):
     assert_same_losses("out/whole", "out/halves")
 
 
+VALIDATE = """
+import os, sys
+import train
+
+rank, change = int(os.environ["RANK"]), float(sys.argv.pop(1))
+train.micro_batch.candidates = lambda *_: [(7, 3)[rank]]  # as GPUs with more and with less free memory choose
+set_up = train.set_up
+
+
+def set_up_another_model(*arguments):
+    setup = set_up(*arguments)
+    setup.model.lm_head.weight.data += rank * change
+    return setup
+
+
+train.set_up = set_up_another_model
+train.main()
+"""
+EVAL_ONLY = ["--init_from=out/small/best.pt", "--eval_only", "--dtype=float32"]
+
+
+@pytest.fixture
+def validate(here, workshop):
+    """A script that validates; its first argument is what differs in the model of the second process."""
+    (here / "out").mkdir()
+    (here / "out/small").symlink_to(workshop.path / "out/small")
+    (here / "validate.py").write_text(VALIDATE)
+    return here / "validate.py"
+
+
+def test_processes_validate_in_one_micro_batch(here, validate):
+    """Where one has less memory than another, both take the smaller one, or tokens would count twice and never."""
+    alone = call("train.py", *EVAL_ONLY).out
+    assert "nats per token" in alone and run_each(here, validate, 0, *EVAL_ONLY) == alone
+
+
+def test_processes_validate_one_model(here, validate):
+    for process in start_each(here, validate, 0.001, *EVAL_ONLY):
+        out, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode and not out and "the model is " in err
+
+
 def test_a_batch_that_does_not_divide(here):
     config, set_by = small_config()
     group = SimpleNamespace(world_size=3, local_rank=0, together=lambda function: function())

@@ -91,6 +91,18 @@ def test_an_older_folder(folder, zipped):
     assert_same_logits(read, theirs, torch.tensor([[0, 50256, 17]]))
 
 
+def test_the_other_names_of_a_shape(folder, made):
+    """No weight shows how many heads there are: another number would give other logits without an error."""
+    shutil.copytree(made[0], "renamed")
+    config = json.loads(Path("renamed/config.json").read_text())
+    renamed = {alias: config.pop(name) for alias, name in GPT2Config.attribute_map.items()}
+    assert renamed["num_attention_heads"] == 2 and len(renamed) == 4
+    for more in ({}, {"n_head": 4}):
+        assert GPT2Config.from_dict(config | renamed | more).n_head == 2
+        Path("renamed/config.json").write_text(json.dumps(config | renamed | more))
+        assert_same_logits(load("renamed")[0], made[1])
+
+
 def test_a_tokenizer_with_special_tokens_first(folder, capsys):
     """tokenizers' own training puts special tokens first: rows of the embedding move, the others are counted."""
     text = ["the old lamp was lit again", "it saw a small boat go out to sea", "na\u00efve \u4e2d\u6587"] * 30

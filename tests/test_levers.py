@@ -51,9 +51,9 @@ def test_the_base_is_train_py(recipe):
 # -- the learning rate ------------------------------------------------------------------------------------------------
 
 
-def rates_of(lever):
+def rates_of(lever, *more):
     """The rate of each of 13 steps, of which 3 are of the warm-up, with a peak of 1 and a floor of 0."""
-    config, _ = small_config("--learning_rate=1", "--min_lr=0", "--max_iters=13", "--warmup_iters=3")
+    config, _ = small_config("--learning_rate=1", "--min_lr=0", "--max_iters=13", "--warmup_iters=3", *more)
     with changes.pull(lever, config):
         return [round(train.get_lr(step, config), 6) for step in range(config.max_iters + 1)]
 
@@ -68,6 +68,7 @@ def test_schedules():
     assert rates_of("floor=0.25")[-1] == 0.25 and rates_of("base")[-1] == 0
     assert rates_of("linear+floor=0.5")[-2:] == pytest.approx([0.55, 0.5])
     assert len(rates_of("base@0.5")) == 7 and rates_of("base@0.5")[-1] == 0  # round(6.5) steps
+    assert rates_of("base@0.5", "--lr_decay_iters=13") == rates_of("base@0.5")
 
 
 def small_optimizer(*arguments):

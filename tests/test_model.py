@@ -100,10 +100,17 @@ def test_the_loss_without_logits(monkeypatch, chunk):
         torch.testing.assert_close(model(idx, targets, with_logits=False)[1], expected)
 
 
+@pytest.fixture(params=[False, True], ids=["launched", "compiled"])
+def way(request, monkeypatch):
+    """Both ways of linear_cross_entropy's gradient: the second is for compiled code, and gives the same without."""
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: request.param)
+
+
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
-def test_linear_cross_entropy(monkeypatch, rows):
+def test_linear_cross_entropy(monkeypatch, way, rows):
     """PyTorch's cross-entropy of a linear head and its gradients, however many rows a chunk has."""
     monkeypatch.setattr(model_module, "LOGITS_CHUNK", rows * 12)
+    monkeypatch.setattr(model_module, "LOGITS_CHUNK_COMPILED", rows * 12)
     torch.manual_seed(1)
     x, weight = torch.randn(7, 5, requires_grad=True), torch.randn(12, 5, requires_grad=True)
     targets = torch.tensor([0, 9, -1, 3, 3, -1, 7])
@@ -112,9 +119,11 @@ def test_linear_cross_entropy(monkeypatch, rows):
     loss = linear_cross_entropy(x, weight, targets, 10)
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(torch.autograd.grad(3 * loss, (x, weight)), gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(linear_cross_entropy(x, weight, targets, 10), expected)
 
 
-def test_linear_cross_entropy_of_many_tokens():
+def test_linear_cross_entropy_of_many_tokens(way):
     """Beyond a CPU's chunk, loss and gradients are those of float64 within float32's rounding."""
     torch.manual_seed(1)
     tokens = 2 * model_module.CPU_TOKENS + 300
@@ -132,9 +141,10 @@ def test_linear_cross_entropy_of_many_tokens():
         torch.testing.assert_close(one.double(), other, atol=2e-6 * other.abs().max().item(), rtol=0)
 
 
-def test_linear_cross_entropy_in_mixed_precision(monkeypatch):
+def test_linear_cross_entropy_in_mixed_precision(monkeypatch, way):
     """bfloat16 products, a float32 loss, float32 gradients near those of float32."""
     monkeypatch.setattr(model_module, "LOGITS_CHUNK", 4 * 64)
+    monkeypatch.setattr(model_module, "LOGITS_CHUNK_COMPILED", 4 * 64)
     torch.manual_seed(1)
     x, weight = torch.randn(40, 32, requires_grad=True), torch.randn(64, 32, requires_grad=True)
     targets = torch.randint(60, (40,))

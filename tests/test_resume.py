@@ -1,5 +1,6 @@
 """slm/training/resume.py: a run that continues is one that never stopped, and what else a run can start from."""
 
+import contextlib
 import json
 import math
 import os
@@ -237,6 +238,25 @@ def test_a_restart_by_torchrun_resumes(here, monkeypatch):
     assert str(path) == "out/r/last.pt" and config.max_iters == 8
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "0")
     assert resume.read_options(command_line_layers(command))[0].init_from == "scratch"
+
+
+def test_a_restart_by_torchrun_is_no_warm_restart(here, monkeypatch):
+    """A schedule that began again at step 4 goes on after torchrun restarted the run, which repeats its command."""
+    run = [option for option in SMALL_RUN if "warmup" not in option] + ["--warmup_iters=2", "--log_interval=1"]
+    again = [*run, "--init_from=resume", "--max_iters=12", "--warm_restart"]
+    assert call("train.py", *run, "--max_iters=4").status == 0
+    edit_last("small", lambda saved: saved["progress"].pop("schedule_of"))  # as an earlier version saved it
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "this one")
+    for restarts, step in ((0, 6), (1, 9), (2, None)):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", str(restarts))
+        with signal_in_step(step) if step else contextlib.nullcontext():
+            result = call("train.py", *again)
+        assert ("the schedule begins again" in result.out) == (restarts == 0), result.err
+    rates = [float(row["lr"]) for row in log_of("out/small")][4:]
+    config, _ = small_config("--warmup_iters=2", "--max_iters=8")
+    assert rates == pytest.approx([train.get_lr(step, config) for step in range(8)], rel=1e-5)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "another one")  # dies before it saves anything, and is restarted
+    assert "the schedule begins again" in call("train.py", *again, "--max_iters=16").out
 
 
 def test_no_optimizer_to_resume_with(here, workshop):

@@ -241,6 +241,22 @@ def test_a_models_likelihood_is_its_loss_times_the_tokens(monkeypatch):
         assert total == pytest.approx(-loss * len(text), rel=1e-4)
 
 
+@pytest.fixture
+def tf32_is_allowed():
+    """As in a run, where it changes a GPU's products."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    yield
+    torch.set_float32_matmul_precision(before)
+
+
+def test_a_run_and_evaluate_py_score_alike(tf32_is_allowed):
+    seen, model = set(), small_gpt(vocab_size=300)
+    model.transformer.ln_f.register_forward_hook(lambda *_: seen.add(torch.get_float32_matmul_precision()))
+    ModelScorer(model, 299)([[1, 2, 3]])
+    assert seen == {"highest"} and torch.get_float32_matmul_precision() == "high"
+
+
 def test_ngrams_are_probabilities():
     tokens = np.array([9, 1, 2, 9, 1, 3, 9, 1, 2, 2, 9], np.uint16)
     for order in (1, 2):

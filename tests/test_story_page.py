@@ -1,6 +1,11 @@
 """The page that tells stories, in a real browser: it computes what model.py does, and draws what it says."""
 
+import base64
 import codecs
+import dataclasses
+import json
+import shutil
+import subprocess
 
 import pytest
 import tiktoken
@@ -8,8 +13,8 @@ import torch
 from page_helpers import browser, one_thread, random_model, save_page, small_encoding
 
 from slm.errors import UserError
-from slm.models.generation import prompt_tokens, sample_token, stream, uniforms
-from slm.models.to_page import dequantize, describe_measured, quantize, save_story_page
+from slm.models.generation import newer_half, prompt_tokens, sample_token, stream, uniforms
+from slm.models.to_page import dequantize, describe_measured, pack, quantize, read_part, save_story_page
 from slm.training.log import read_sense
 
 __all__ = ["browser", "one_thread"]  # fixtures
@@ -94,6 +99,44 @@ def test_greedy_stories_are_those_of_the_model(browser, tmp_path, bias):
             assert ("the model sees the end of it" in status) == (len(prompt) > 100)
     assert len(endings) == 2
     assert browser.messages == []
+
+
+TELL_IN_NODE = """
+const given = JSON.parse(require("fs").readFileSync(0));
+const model = new Model(given.config, readTensors(given.tensors, given.weights));
+const story = new Story(model, given.endOfText, given.story), steps = [];
+while (steps.length < 60) {
+  const step = story.step();
+  if (step) steps.push([step.id, [...model.logitsOf(step.state)]]);
+}
+console.log(JSON.stringify(steps));
+"""
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="there is no Node.js")
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("prompt", ["Tom", "a long way to go, " * 20])
+def test_logits_and_draws_in_node(tmp_path, bias, prompt):
+    """The page's own code without a browser: each number of 60 tokens, also past the context of 16."""
+    encoding = small_encoding()
+    model = random_model(encoding, bias=bias)
+    ids, (tensors, weights) = prompt_tokens(encoding, prompt), pack(model)
+    given = {"config": dataclasses.asdict(model.config), "tensors": tensors, "endOfText": encoding.eot_token}
+    given["weights"] = base64.b64encode(weights).decode()
+    given["story"] = {"ids": ids, "promptLength": len(ids), "known": len(ids), "seed": 5}
+    given["story"] |= {"temperature": 0.8, "topK": 0, "topP": 1}
+    code = "".join(map(read_part, ["arithmetic.js", "model.js", "story.js"])) + TELL_IN_NODE
+    told = subprocess.run(["node", "-e", code], input=json.dumps(given), capture_output=True, text=True)
+    assert not told.returncode, told.stderr
+    save_page(model, encoding, tmp_path)  # the model gets the page's weights
+    numbers, context = uniforms(torch.tensor([5]), 0, 60)[0], ids[-16:]
+    for number, (token, logits) in zip(numbers, json.loads(told.stdout), strict=True):
+        context = newer_half(context, 16)
+        with torch.no_grad():
+            wanted = model(torch.tensor([context]))[0][:, -1]
+        torch.testing.assert_close(torch.tensor([logits]), wanted, atol=3e-5, rtol=0)
+        assert token == sample_token(wanted, number[None], temperature=0.8)[0]
+        context.append(token)
 
 
 def test_random_numbers_are_those_of_generation(browser, tmp_path):

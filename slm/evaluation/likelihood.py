@@ -4,6 +4,8 @@ A text is its token ids after an end-of-text, as in training. Each scorer takes 
 of log p(token | what precedes it) of each, in nats.
 """
 
+import contextlib
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -12,6 +14,17 @@ from tqdm import tqdm
 BATCH_TOKENS, LOGITS = 2**13, 2**22  # of a batch; of a chunk, in float32: they stay near a CPU's caches
 GPU_BATCH_TOKENS, GPU_LOGITS = 2**17, 2**27
 COUNTED_TOKENS = 2**24  # of the train split, from its start: enough for a bigram, and seconds
+
+
+@contextlib.contextmanager
+def whole_float32():
+    """Products in float32 itself. A run allows a GPU TF32 for them, with 10 bits of a number in place of 23."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class ModelScorer:
@@ -25,6 +38,7 @@ class ModelScorer:
         self.model, self.end_of_text, self.progress = model, end_of_text, progress
 
     @torch.no_grad()
+    @whole_float32()
     def __call__(self, texts):
         model, was_training = self.model, self.model.training
         device = model.lm_head.weight.device

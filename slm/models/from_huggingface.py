@@ -18,6 +18,9 @@ LARGEST_TOKENIZER = 2**26  # bytes of a file; GPT-2's has 1.4 million
 # the settings of GPT-2's config.json, with transformers' defaults for those that it leaves out
 GPT2_DEFAULTS = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
 GPT2_DEFAULTS |= {"eos_token_id": 50256, "n_inner": None, "quantization_config": None, "model_type": "gpt2"}
+# transformers' other names of them, which come first where a config.json has both
+ALIASES = {"num_hidden_layers": "n_layer", "num_attention_heads": "n_head", "hidden_size": "n_embd"}
+ALIASES |= {"max_position_embeddings": "n_positions"}
 # those whose value changes the function: the values that mean what model.py computes
 COMPUTED = {
     "activation_function": ["gelu_new", "gelu_pytorch_tanh"],
@@ -69,6 +72,7 @@ def read_config(folder, name):
             f"cannot read config.json of {name} ({first_line(error)}): download or export it again"
         ) from error
     check_values(config, {}, f"the settings of {name}")
+    config |= {name: config[alias] for alias, name in ALIASES.items() if alias in config}
     config = GPT2_DEFAULTS | {key: values[0] for key, values in COMPUTED.items()} | config
     if config["model_type"] == "gpt2":
         check_values(config, dict.fromkeys(SIZES, (int, 1, None, 2**20)), f"the settings of {name}")

@@ -167,6 +167,10 @@ class ProcessGroup:
         """Whether `flag` is true in every process."""
         return bool(self.all_reduce([bool(flag)], dist.ReduceOp.MIN)[0])
 
+    def smallest(self, number):
+        """The smallest of a whole number over all processes."""
+        return int(self.all_reduce([number], dist.ReduceOp.MIN)[0])
+
     def sum_gradients(self, parameters):
         """Replace each gradient by its sum over all processes: one message, which a CUDA graph can capture."""
         if self.world_size == 1:

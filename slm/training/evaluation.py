@@ -34,7 +34,8 @@ class Evaluator:
     def __call__(self, model, micro_batch, signals=None):
         """The Score of `model`, on batches of micro_batch; None once a signal is received, in any process.
 
-        Processes take turns with the batches. End-of-text tokens count as tokens, and not as text.
+        Processes take turns with the batches, so all need the same micro_batch. End-of-text tokens count as tokens, and
+        not as text.
         """
         config, group = self.config, self.group
         windows = config.eval_iters * config.batch_size

@@ -120,7 +120,7 @@ def read_progress(loaded, path):
         progress["counted"], progress["sums"] = progress.pop("losses"), {"train_loss": progress.pop("loss_sum")}
         progress["failed"], progress["failed_in_a_row"] = progress.pop("skipped"), progress.pop("skipped_in_a_row")
         progress["dtype"] = "float16" if loaded["scaler"]["scale"] > 1 else ""
-    state = TrainState.parse({"tokens": 0} | progress, where)
+    state = TrainState.parse({"tokens": 0, "schedule_of": ""} | progress, where)
     if not counts_tokens:
         state.tokens = state.sequences * loaded["model_config"]["block_size"]
     if state.step != loaded["step"]:
@@ -203,8 +203,9 @@ def describe_climb(earlier_options, config, state, get_lr):
     """A line where the learning rate rises at a resume, else "". Starts a warm restart. Raises UserError."""
     known = {name: value for name, value in earlier_options.items() if name in OPTIONS}
     before = get_lr(state.step - 1, TrainConfig(**known), state.schedule_start)
-    if config.warm_restart:
-        state.schedule_start = state.step
+    has_begun = restart_count() and state.schedule_of == torchrun_id()  # torchrun repeats the command of the run
+    if config.warm_restart and not has_begun:
+        state.schedule_start, state.schedule_of = state.step, torchrun_id() or ""
         if config.warmup_iters > config.decay_steps - state.step:
             raise UserError(
                 f"warmup_iters {config.warmup_iters} is longer than the {config.decay_steps - state.step} steps after"

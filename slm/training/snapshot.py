@@ -17,10 +17,14 @@ def identity(config, state, model, optimizer, corpus):
     return options | {
         "the step": str(state.step),
         "the state of the run": digest(state.to_dict() | {"seconds": 0}),
-        "the model": digest(model.state_dict()),
+        **model_identity(model, corpus),
         "the optimizer's state": digest(optimizer.state_dict()["state"]),
-        "the corpus": corpus.fingerprint(),
     }
+
+
+def model_identity(model, corpus):
+    """{name: text} of all that the processes of a validation must have in common."""
+    return {"the model": digest(model.state_dict()), "the corpus": corpus.fingerprint()}
 
 
 def digest(value):

@@ -49,7 +49,7 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     cache = compile_cache.kept_in(config.compile_cache if setup.compiled else "", shape, print_line)
     with cache, compilation.without_garbage_collection():
         size, step_model = micro_batch.find(sizes, run_pass, model, step_model, print_line)
-    size = int(group.all_reduce([size], torch.distributed.ReduceOp.MIN)[0])
+    size = group.smallest(size)
     state.micro_batch, state.dtype = size, devices.dtype_name(dtype)
     metrics = StepMetrics(device, state, group)
 

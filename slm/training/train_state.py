@@ -25,6 +25,7 @@ class TrainState:
     best_of: str = ""  # what `best` was measured on: only then does another loss compare
     since_best: int = 0  # validations in a row without a better one
     schedule_start: int = 0  # the step at which the learning rate's schedule began
+    schedule_of: str = ""  # torchrun's name for the run that began it there, by a warm restart
     counted: float = 0.0  # steps since the last line, without those that were skipped
     sums: dict = field(default_factory=dict)  # {metric: its sum over these steps}
     failed: float = 0.0  # steps that were skipped because their gradient was not finite
