@@ -135,7 +135,7 @@ def is_out_of_memory(error):
 def keep_freed_memory(device):
     """Let a CPU's process keep the memory that a step frees. Then the next step takes it again without page faults.
 
-    By default glibc returns a step's activations to the system: of config/sample.py 11,400 pages, see
+    By default glibc returns a step's activations to the system: of two layers of 192 11,400 pages, see
     experiments/log.md. Other C libraries have no mallopt, and keep their defaults.
     """
     m_trim_threshold, m_mmap_threshold, largest = -1, -3, 2**25  # glibc's malloc.h; it accepts no larger threshold

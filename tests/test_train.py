@@ -232,12 +232,13 @@ def test_one_command_twice_is_the_same_to_the_bit(here):
 
 
 def test_golden_losses(workshop, tmp_path, monkeypatch):
-    """The first 20 losses of the sample's model in AdamW's steps of 8 sequences, with a token a byte."""
+    """The first 20 losses of two layers of the sample's width in AdamW's steps of 8 sequences, with a token a byte."""
     monkeypatch.chdir(tmp_path)
     stories = workshop.path / "small.txt"
     assert call("prepare.py", "--dataset", stories, "--vocab_size", "257", "--name", "sample").status == 0
     options = ["--max_iters=20", "--warmup_iters=5", "--log_interval=1", "--eval_iters=1", "--sample_prompt="]
-    options += ["--optimizer=adamw", "--batch_size=8", "--block_size=64", "--learning_rate=4e-3"]
+    options += ["--optimizer=adamw", "--beta1=0.9", "--learning_rate=4e-3"]
+    options += ["--n_layer=2", "--batch_size=8", "--block_size=64"]
     assert call("train.py", ROOT / "config/sample.py", *options, "--device=cpu", "--dtype=float32").status == 0
     losses = [float(row["train_loss"]) for row in log_of("out/sample")]
     assert losses == pytest.approx(GOLDEN_LOSSES, abs=1e-3)
