@@ -86,9 +86,10 @@ def test_a_table_of_80_columns(trained):
     assert all(len(asks) <= 35 for asks in ASKS.values()), "the table would cut it"
 
 
-def test_a_model_of_another_vocabulary_reads_the_same_stories(here, workshop, trained, figures):
+def test_a_model_of_another_vocabulary_reads_the_same_stories(here, workshop, trained, figures, monkeypatch):
     shutil.copy(workshop.path / "small.txt", here)
     assert call("prepare.py", "--dataset", "small.txt", "--vocab_size", "400", "--name", "other").status == 0
+    monkeypatch.setattr("tempfile.tempdir", str(here / "nowhere"))  # a full disk would cut the stories off
     result = call("evaluate.py", "--model", trained / "out/small", "--data", "other", "--json", *FAST)
     assert result.status == 0, result.err
     other = json.loads(result.out)

@@ -327,6 +327,22 @@ def test_a_page(folder):
     assert {path.name for path in folder.iterdir()} == {"run", "story.html"}
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
+def test_a_disk_that_fills_up_before_the_last_number(folder):
+    import resource
+
+    assert call("export.py", "run", "whole.gguf").status == 0
+    size, limits = (folder / "whole.gguf").stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    for least in (size - 1, size - 200):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, limits[1]))
+        try:
+            result = call("export.py", "run", "cut.gguf")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert_mistake(result, "cannot write cut.gguf")
+        assert not (folder / "cut.gguf").exists()
+
+
 def test_a_gguf_file_alone(folder):
     """The suffix decides: the file is the one that --gguf puts into a folder, but for its name in programs."""
     assert call("export.py", "run", "made/small.gguf").status == 0

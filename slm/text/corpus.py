@@ -78,6 +78,16 @@ class TokenFile:
         return self.map().take(positions, mode="wrap").astype(np.int64)
 
 
+class TokenArray(TokenFile):
+    """Token ids in memory, (tokens,) uint16, which are read as those of a file are."""
+
+    def __init__(self, ids):
+        self.ids, self.tokens = ids, len(ids)
+
+    def map(self):
+        return self.ids
+
+
 class Corpus:
     """A prepared folder, checked: `.meta`, the tokenizer's `.tokenizer_text`, and the open token files `.files`.
 
