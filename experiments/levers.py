@@ -111,7 +111,7 @@ class Runs:
         self.setting, self.levers, self.seeds, self.deadline = setting, levers, seeds, deadline
         self.lock, self.losses, self.taken, self.failures = threading.Lock(), {}, set(), []
         self.longest = 0.0  # seconds of a run, from its start to its line
-        for row in read_table(TABLE):
+        for row in read_table(TABLE, FIELDS):
             if all(row[name] == setting[name] for name in SETTING):
                 self.keep(row["lever"], int(row["seed"]), row["val_loss"])
 
@@ -163,8 +163,14 @@ def try_levers(options):
     threads = [threading.Thread(target=runs.work, args=(gpu.strip(),)) for gpu in gpus.split(",")]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:  # Ctrl-C or `kill`: begin no other run, and end those that run
+        runs.deadline = 0
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     if runs.failures:
         raise UserError(f"{len(runs.failures)} runs failed, the first is {runs.failures[0]}")
 
@@ -252,7 +258,7 @@ def main():
         raise UserError("which corpus? give --corpus NAME, a folder under data/")
     if not options.table:
         try_levers(options)
-    rows = read_table(TABLE)
+    rows = read_table(TABLE, FIELDS)
     if not rows:
         raise UserError(f"{TABLE} has no runs yet: give --corpus and --levers")
     print_table(rows)

@@ -14,12 +14,11 @@ one resumes. The run folders are under --out_dir, the table is --table. --storie
 real ones, for models of generated ones.
 """
 
-import csv
-import io
 import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -29,7 +28,7 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
-from experiments.runs import NOT_LISTED, as_arguments, produced_by, read_table
+from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table
 from experiments.sense_pictures import SIZES, draw
 from slm import devices
 from slm.config import merge_config
@@ -42,7 +41,7 @@ from slm.evaluation.sense import (
     measure,
 )
 from slm.evaluation.sense import story_texts as read_texts
-from slm.files import ROOT, atomic_write
+from slm.files import ROOT
 from slm.models.load import load_model
 from slm.options import OptionParser
 from slm.text import tokenizer
@@ -55,6 +54,7 @@ RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val
 FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
 POLL = 0.05  # seconds between two looks for a new checkpoint
 GRACE = 30  # seconds that a stopped run gets to write its checkpoint
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # how train.py ends after it
 
 
 # -- one run ----------------------------------------------------------------------------------------------------------
@@ -109,12 +109,12 @@ class Run:
         except (FileNotFoundError, FileExistsError):
             pass  # none yet, or replaced at this moment
 
-    def train(self, steps, environment, deadline):
-        """Whether the run is complete; at the deadline it stops and keeps what an exact resume needs."""
+    def train(self, steps, environment, is_over):
+        """Whether the run is complete; once `is_over()` it stops and keeps what an exact resume needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "train.log", "a", encoding="utf-8") as log:
             process = subprocess.Popen(self.command(steps), env=environment, stdout=log, stderr=log)
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and not is_over():
             self.keep_point()
             time.sleep(POLL)
         if process.poll() is None:
@@ -126,7 +126,7 @@ class Run:
                 process.wait()
         self.keep_point()
         rows = read_log(self.folder / "log.csv")
-        if process.returncode > 0 and not (rows and time.monotonic() >= deadline):
+        if process.returncode > 0 and process.returncode not in STOPPED:
             tail = (self.folder / "train.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             raise UserError(f"{self.folder}: train.py failed: {''.join(tail)}")
         return bool(rows) and int(rows[-1]["step"]) >= steps
@@ -189,33 +189,27 @@ class Table:
     """The CSV at `path`; several threads add the rows of a run at once, and the file is whole at any time."""
 
     def __init__(self, path):
-        self.path, self.lock, self.rows = Path(path), threading.Lock(), read_table(Path(path))
+        self.path, self.lock, self.rows = Path(path), threading.Lock(), read_table(Path(path), FIELDS)
 
     def has(self, key):
         return any((row["corpus"], row["budget"], row["size"], row["seed"]) == key for row in self.rows)
 
     def add(self, rows):
         with self.lock:
-            self.rows += rows
-            text = io.StringIO()
-            writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self.path) as file:
-                file.write(text.getvalue().encode())
+            add(self.path, FIELDS, *rows)
+            self.rows = read_table(self.path, FIELDS)
 
 
-def work(runs, table, environment, deadline, failures):
-    """Take runs from the list until it is empty or the deadline has come; train and ask each."""
-    while time.monotonic() < deadline:
+def work(runs, table, environment, is_over, failures):
+    """Take runs from the list until it is empty or `is_over()`; train and ask each."""
+    while not is_over():
         try:
             run = runs.pop(0)
         except IndexError:
             return
         try:
             start = time.monotonic()
-            if not run.train(run.steps(table.rows), environment, deadline):
+            if not run.train(run.steps(table.rows), environment, is_over):
                 print(f"{run.folder} stopped: the same command resumes it", flush=True)
                 return
             command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder]
@@ -233,7 +227,7 @@ def work(runs, table, environment, deadline, failures):
 
 def study(options):
     """Train what the table lacks, with one worker a GPU. Raises UserError where a run failed."""
-    table, deadline = Table(options.table), time.monotonic() + 60 * options.minutes
+    table, deadline, stop = Table(options.table), time.monotonic() + 60 * options.minutes, threading.Event()
     budgets = [*(["tokens"] if options.steps else []), *(["seconds"] if options.seconds else [])]
     block_size = merge_config(*command_line_layers([options.recipe, *shlex.split(options.train)]))[0].block_size
     if not table.has((options.corpus, "counts", "bigram", "")):
@@ -242,6 +236,10 @@ def study(options):
         )
     gpus = options.gpus.split(",") if options.gpus else [str(i) for i in range(torch.cuda.device_count())]
     failures = []
+
+    def is_over():
+        return stop.is_set() or time.monotonic() >= deadline
+
     for budget in budgets:
         runs = [
             Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seed_list
@@ -252,10 +250,16 @@ def study(options):
         for gpu in gpus or [""]:
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
             environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
-            threads.append(threading.Thread(target=work, args=(runs, table, environment, deadline, failures)))
+            threads.append(threading.Thread(target=work, args=(runs, table, environment, is_over, failures)))
             threads[-1].start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:  # after Ctrl-C or `kill` no other run begins
+            stop.set()
+            for thread in threads:
+                thread.join()
+            stop.clear()
     if failures:
         raise UserError(f"{len(failures)} runs failed, the first is {failures[0]}")
 
@@ -301,7 +305,7 @@ def main():
         return
     if not options.draw:
         study(options)
-    rows = read_table(Path(options.table))
+    rows = read_table(Path(options.table), FIELDS)
     if options.draw or any(row["budget"] == "tokens" and row["corpus"] == options.corpus for row in rows):
         draw(rows, options.draw or options.corpus)
 

@@ -4,11 +4,13 @@ import csv
 import sys
 from types import SimpleNamespace
 
+import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
 from experiments import runs
 from slm.config import merge_config
 from slm.config_parser import parse_command_line, read_config_file
+from slm.errors import UserError
 
 
 def test_a_table_of_runs(here, monkeypatch):
@@ -44,7 +46,43 @@ def test_recipes_say_how_the_table_was_made(monkeypatch):
         config.check()
         options = {name: value for name, value in vars(config).items() if name not in runs.NOT_LISTED}
         listed.append((what, str(config.seed), runs.as_arguments(options)))
-    assert set(listed) <= {(row["what"], row["seed"], row["options"]) for row in runs.read_table(runs.TABLE)}
+    assert set(listed) <= {
+        (row["what"], row["seed"], row["options"]) for row in runs.read_table(runs.TABLE, runs.FIELDS)
+    }
+
+
+SAVED = "what,seed,val_bpb\nbase,1337,0.72\n"
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        SAVED.replace(",", ";").encode(),
+        SAVED.replace("0.72", '"0,72"').encode(),
+        SAVED.replace("1337", "1.3e3").encode(),
+        SAVED.replace("what,", "").encode(),
+        SAVED.encode("utf-16"),
+        SAVED.encode()[:-8],
+        b"",
+        b"what,seed,val_bpb\ncaf\xe9,1,1\n",
+    ],
+)
+def test_a_table_that_a_spreadsheet_saved(tmp_path, contents):
+    """It is one sentence, and stays, before a run and after it, when its row is in the sentence."""
+    path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
+    path.write_bytes(contents)
+    with pytest.raises(UserError, match="is not as this program wrote it"):
+        runs.read_table(path, fields)
+    with pytest.raises(UserError, match=r"so this is not in it: .*lever"):
+        runs.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
+    assert path.read_bytes() == contents and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_saved_again_with_other_line_ends(tmp_path):
+    path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
+    path.write_bytes(b"\xef\xbb\xbf" + SAVED.strip().replace("\n", "\r\n").encode())
+    runs.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
+    assert path.read_text() == SAVED + "lever,1,0.7\n"
 
 
 def test_mistakes_in_a_file_of_runs(here):

@@ -172,6 +172,10 @@ class Corpus:
                 digest.update(contents[place : place + 4096])
         return digest.hexdigest()
 
+    def is_same(self, fingerprint):
+        """Whether this is the corpus of a fingerprint; None is an unknown one, and could be."""
+        return fingerprint in (None, self.fingerprint())
+
 
 def read_text(path):
     """The text of a tokenizer's file. Raises OSError or ValueError where it is none."""
