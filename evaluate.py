@@ -25,8 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slm import devices
-from slm.commands import prepare_command
-from slm.errors import UserError, print_note, run_script
+from slm.errors import UserError, run_script
 from slm.evaluation import report
 from slm.evaluation.copies import known_texts
 from slm.evaluation.likelihood import COUNTED_TOKENS, ModelScorer, NgramScorer
@@ -175,9 +174,9 @@ def main():
     dataset = options.data or loaded.config.get("dataset")
     if not dataset:
         raise UserError(f"{loaded.path} does not say what it was trained on: give --data NAME, a folder under data/")
-    corpus = Corpus(Path("data") / dataset, prepare_command(dataset))
-    if not options.data and not corpus.is_same(loaded.contents.get("corpus")):
-        print_note(f"{corpus.folder} was prepared again: {loaded.path} was trained on other tokens")
+    corpus = Corpus(Path("data") / dataset)
+    if not options.data:
+        corpus.compare(loaded.contents.get("corpus"), loaded.path)
     figures = evaluate(loaded, corpus, device, dtype, options, sampling)
     if options.json:
         json.dump(figures, sys.stdout, indent=2)

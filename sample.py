@@ -19,6 +19,7 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 import codecs
 import contextlib
 import itertools
+import os
 import secrets
 import sys
 import time
@@ -84,8 +85,11 @@ class StoryPrinter:
 def read_prompt(prompt):
     """The prompt; "-" is all of standard input, without the mark and the line ends of Windows. Raises UserError."""
     if prompt != "-":
-        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # what Python makes of other bytes
-            raise UserError(f"the prompt {prompt!a} is not UTF-8")
+        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # bytes that the locale has no letters for
+            try:
+                return os.fsencode(prompt).decode()
+            except UnicodeError as error:
+                raise UserError(f"the prompt {prompt!a} is not UTF-8") from error
         return prompt
     with standard_input() as stdin:
         return stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").rstrip("\r\n")

@@ -268,6 +268,7 @@ def evaluate_only(config, set_by, loaded, group, path):
     setup = set_up(config, set_by, loaded, group)
     sizes = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
     score = setup.evaluate(setup.model, sizes[0])
+    setup.corpus.compare(loaded.get("corpus"), path)
     if setup.group.is_main:
         print(f"{path}: {score}")
     setup.group.close()

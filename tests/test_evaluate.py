@@ -121,6 +121,20 @@ def test_mistakes(here, workshop):
     assert_mistake(call("evaluate.py", "--model", run, "--data", "missing", "--device", "cpu"), "missing", "prepare.py")
 
 
+def test_a_corpus_that_was_prepared_again(here, workshop):
+    """What a model was trained on is known by its tokens: a line says that these are others, on standard error."""
+    run, note = workshop.path / "out/small", "was trained on other tokens than those that are in data/small now"
+    assert note not in call("evaluate.py", "--model", run, *FAST).err
+    (here / "data/small").unlink()
+    assert_mistake(call("evaluate.py", "--model", run), "python prepare.py --dataset YOUR_TEXT --name small")
+    stories = (workshop.path / "small.txt").read_text().split("\n<|endoftext|>\n")
+    (here / "other.txt").write_text("\n<|endoftext|>\n".join(stories[::-1]))
+    assert call("prepare.py", "--dataset", "other.txt", "--vocab_of", run, "--name", "small").status == 0
+    for script in (["evaluate.py", "--model", run, *FAST], ["train.py", "--eval_only", f"--out_dir={run}"]):
+        result = call(*script)
+        assert result.status == 0 and note in result.err
+
+
 def test_openings():
     assert opening("Once upon a time, there was a girl named Lily. Lily ran.")[1] == "Lily"
     assert opening("One day, Tom had a ball.") == ("One day, Tom", "Tom")

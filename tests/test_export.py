@@ -24,7 +24,7 @@ import model as model_module
 from slm.errors import UserError
 from slm.models import checkpoint, from_hub, gpt2, load
 from slm.models.generation import generate
-from slm.models.model_card import TRAINING, model_card
+from slm.models.model_card import TRAINING, model_card, read_corpus
 from slm.text import tokenizer
 
 FILES = {
@@ -123,6 +123,16 @@ def test_tokens_are_ours(exported):
     assert len(fast) == fast.vocab_size == encoding.n_vocab
     settings = json.loads((exported.folder / "tokenizer_config.json").read_text())
     assert settings["model_input_names"] == list(fast("a")), "GPT-2 adds token types in, if it is given them"
+
+
+@pytest.mark.parametrize(
+    "corpus", [[], {"splits": []}, {"splits": {"train": {"stories": "x", "tokens": 1}}}, {"source": 5}]
+)
+def test_a_card_without_the_corpus_where_its_description_is_damaged(tmp_path, corpus):
+    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
+    saved = {"config": {"dataset": "mine"}, "step": 1}
+    card = model_card(saved, lively_model(300), read_corpus(tmp_path / "best.pt"), "name")
+    assert "`mine`. Say here" in card
 
 
 def test_end_of_text_in_a_text_is_the_token(exported):

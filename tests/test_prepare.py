@@ -406,6 +406,16 @@ def test_a_folder_of_format_1(empty):
     assert "already prepared" in out and "next: python" in out
 
 
+def test_what_a_killed_process_left_goes(empty):
+    """Also where the corpus is whole and nothing is prepared again: it may be gigabytes."""
+    (empty / "f.txt").write_text("One.\n\nTwo.")
+    prepared("--dataset", "f.txt")
+    (empty / "data/f/.partial").mkdir()
+    (empty / "data/f/.partial/train.bin").write_bytes(b"half")
+    assert "already" in prepared("--dataset", "f.txt")
+    assert not (empty / "data/f/.partial").exists()
+
+
 def test_a_source_by_several_names_and_copies(empty):
     """A slash at the end is no difference; files that were swapped are one, whatever their times."""
     (empty / "my").mkdir()
