@@ -21,7 +21,6 @@ import gc
 import io
 import multiprocessing
 import os
-import shlex
 import statistics
 import sys
 import tempfile
@@ -35,7 +34,7 @@ import torch
 
 import train
 from experiments import changes
-from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table
+from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table, split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
@@ -55,7 +54,7 @@ FIELDS = [*SETTING, *"lever,seed,val_loss,val_bpb,tokens,seconds,options,device,
 def read_config(setting, seed, *more):
     """(TrainConfig, what set its options) of a run in a setting, {field of SETTING: text}. Raises UserError."""
     arguments = [setting["recipe"], f"--dataset={setting['corpus']}", f"--seed={seed}", "--sample_prompt=", *more]
-    return merge_config(*command_line_layers([*arguments, *shlex.split(setting["arguments"])]))
+    return merge_config(*command_line_layers([*arguments, *split_arguments(setting["arguments"])]))
 
 
 def train_with(setting, lever, seed, device="auto"):

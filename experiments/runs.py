@@ -67,6 +67,14 @@ def read_runs(path):
     return runs
 
 
+def split_arguments(text):
+    """A text of train.py's arguments, split as a shell does. Raises UserError."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"{text!r} are no arguments of train.py: {error}") from error
+
+
 def as_arguments(options):
     """{name: value} as train.py's arguments, without the defaults."""
     return shlex.join(f"--{name}={value}" for name, value in options.items() if value != OPTIONS[name].default)

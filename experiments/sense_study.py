@@ -16,7 +16,6 @@ real ones, for models of generated ones.
 
 import json
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -28,7 +27,7 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
-from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table
+from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table, split_arguments
 from experiments.sense_pictures import SIZES, draw
 from slm import devices
 from slm.config import merge_config
@@ -94,7 +93,7 @@ class Run:
             f"--seed={self.seed}",
             f"--out_dir={self.folder}",
             "--sample_prompt=",
-            *shlex.split(self.options.train),
+            *split_arguments(self.options.train),
             *(["--init_from=resume"] if (self.folder / "last.pt").exists() else []),
         ]
 
@@ -143,6 +142,8 @@ def evaluate_points(folder, stories):
     device, questions, rows = devices.pick_device("auto"), None, {}
     dtype, (corpus, texts) = devices.pick_dtype("auto", device), open_stories(stories)
     logged, described = {int(row["step"]): row for row in read_log(folder / "log.csv")}, read_description(folder)
+    if "options" not in described:
+        raise UserError(f"{folder} is no folder of a run: it has no config.json, or a damaged one")
     options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     for path in sorted((folder / "points").glob("*.pt")):
         loaded = load_model(path, device)
@@ -229,7 +230,7 @@ def study(options):
     """Train what the table lacks, with one worker a GPU. Raises UserError where a run failed."""
     table, deadline, stop = Table(options.table), time.monotonic() + 60 * options.minutes, threading.Event()
     budgets = [*(["tokens"] if options.steps else []), *(["seconds"] if options.seconds else [])]
-    block_size = merge_config(*command_line_layers([options.recipe, *shlex.split(options.train)]))[0].block_size
+    block_size = merge_config(*command_line_layers([options.recipe, *split_arguments(options.train)]))[0].block_size
     if not table.has((options.corpus, "counts", "bigram", "")):
         table.add(
             [dict.fromkeys(FIELDS, "") | row for row in baseline_rows(options.corpus, options.stories, block_size)]
@@ -287,6 +288,8 @@ def read_options():
         raise UserError("give --corpus, a folder under data/")
     if not (options.draw or options.ask or options.steps > 0 or options.seconds > 0):
         raise UserError("give --steps or --seconds, the budget of every size")
+    if options.points < 1:
+        raise UserError(f"--points must be at least 1, not {options.points}")
     if unknown := [size for size in options.sizes.split(",") if size not in SIZES]:
         raise UserError(f"unknown size {unknown[0]}: give some of {', '.join(SIZES)}")
     try:

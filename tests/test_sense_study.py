@@ -127,6 +127,11 @@ def test_a_point_is_kept_once(study, here):
 def test_mistakes(here):
     assert_mistake(call("experiments/sense_study.py"), "--corpus")
     assert_mistake(call("experiments/sense_study.py", "--corpus", "small"), "--steps")
+    assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--steps", "2", "--points", "0"), "--points")
+    assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--ask", "."), "config.json")
+    (here / "recipe.py").write_text("n_layer = 1\n")
+    options = ["--corpus", "small", "--steps", "2", "--recipe", "recipe.py", "--table", "t.csv"]
+    assert_mistake(call("experiments/sense_study.py", *options, "--train='"), "No closing quotation")
     assert_mistake(
         call("experiments/sense_study.py", "--corpus", "small", "--steps", "2", "--sizes", "9M"), "9M", "14M"
     )
