@@ -342,7 +342,7 @@ def fitting_options(folders="data"):
             f"no corpus is prepared under {folders}/: run `python prepare.py --dataset sample` first, or name a recipe"
         )
     newest = max(times, key=times.get)
-    corpus = Corpus(newest, commands.prepare_command(newest.name))
+    corpus = Corpus(newest)
     options = shlex.split(commands.train_command(newest, corpus.meta))[2:]
     print_note(f"measuring {' '.join(options)}: {newest} was prepared last")
     return options

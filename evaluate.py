@@ -17,7 +17,6 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 import json
 import math
 import sys
-import tempfile
 from argparse import SUPPRESS
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +34,7 @@ from slm.evaluation.story_figures import compare_stories, continue_stories, draw
 from slm.models.load import load_model
 from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments
 from slm.text import tokenizer
-from slm.text.corpus import Corpus, TokenFile
+from slm.text.corpus import Corpus, TokenArray
 from slm.training import micro_batch
 from slm.training.distributed import ProcessGroup
 from slm.training.evaluation import Evaluator, Score
@@ -61,26 +60,24 @@ def validation_loss(loaded, corpus, texts, device, dtype):
     """(Score, tokens) of the whole validation split, which is tokenized again for a model of another vocabulary."""
     model = loaded.model
     config = SimpleNamespace(block_size=model.config.block_size, batch_size=1, eval_iters=0)
-    with tempfile.TemporaryDirectory() as folder:
-        if not same_tokens(loaded, corpus):
-            path = Path(folder) / "validation.bin"
-            encode_stories(texts, loaded.encoding).tofile(path)
-            tokens = {"validation": path.stat().st_size // 2}
-            files = {"validation": TokenFile(path)}
-            corpus = SimpleNamespace(files=files, tokens=tokens, text_bytes=corpus.text_bytes)
-        evaluate = Evaluator(corpus, config, device, dtype, ProcessGroup(device.type, "auto"))
-        tokens = corpus.tokens["validation"]
-        size = micro_batch.candidates(model, -(-tokens // config.block_size), device, False, 0)[0]
-        with tqdm(total=tokens, desc="loss", unit=" tokens", unit_scale=True, leave=False, disable=None) as bar:
+    if not same_tokens(loaded, corpus):
+        file = TokenArray(encode_stories(texts, loaded.encoding))
+        corpus = SimpleNamespace(
+            files={"validation": file}, tokens={"validation": file.tokens}, text_bytes=corpus.text_bytes
+        )
+    evaluate = Evaluator(corpus, config, device, dtype, ProcessGroup(device.type, "auto"))
+    tokens = corpus.tokens["validation"]
+    size = micro_batch.candidates(model, -(-tokens // config.block_size), device, False, 0)[0]
+    with tqdm(total=tokens, desc="loss", unit=" tokens", unit_scale=True, leave=False, disable=None) as bar:
 
-            def count(*_):  # returns None: another value would be the model's output
-                bar.update(min(size * config.block_size, tokens - bar.n))
+        def count(*_):  # returns None: another value would be the model's output
+            bar.update(min(size * config.block_size, tokens - bar.n))
 
-            hook = model.register_forward_hook(count)
-            try:
-                score = evaluate(model, size)
-            finally:
-                hook.remove()
+        hook = model.register_forward_hook(count)
+        try:
+            score = evaluate(model, size)
+        finally:
+            hook.remove()
     return score, tokens
 
 
@@ -178,6 +175,8 @@ def main():
     if not dataset:
         raise UserError(f"{loaded.path} does not say what it was trained on: give --data NAME, a folder under data/")
     corpus = Corpus(Path("data") / dataset)
+    if not options.data:
+        corpus.compare(loaded.contents.get("corpus"), loaded.path)
     figures = evaluate(loaded, corpus, device, dtype, options, sampling)
     if options.json:
         json.dump(figures, sys.stdout, indent=2)

@@ -18,6 +18,7 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 
 # isort: split
 
+import contextlib
 import os
 import platform
 import re
@@ -250,6 +251,8 @@ def main():
     meta = None if options.force else prepared_already(folder, recipe, OPTIONAL)
     if meta:
         say(f"{folder} is already prepared (--force rebuilds it)")
+        with contextlib.suppress(UserError), partial_folder(folder):
+            pass  # what a killed prepare.py left there goes
     else:
         meta = prepare(recipe, folder, options.threads, encoding, options.streaming, options.allow_bad_rows)
         say(f"prepared in {time.perf_counter() - start:.1f} s")

@@ -19,6 +19,7 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 import codecs
 import contextlib
 import itertools
+import os
 import secrets
 import sys
 import time
@@ -84,13 +85,27 @@ class StoryPrinter:
 def read_prompt(prompt):
     """The prompt; "-" is all of standard input, without the mark and the line ends of Windows. Raises UserError."""
     if prompt != "-":
-        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # what Python makes of other bytes
-            raise UserError(f"the prompt {prompt!a} is not UTF-8")
+        if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # bytes that the locale has no letters for
+            try:
+                return os.fsencode(prompt).decode()
+            except UnicodeError as error:
+                raise UserError(f"the prompt {prompt!a} is not UTF-8") from error
         return prompt
+    with standard_input() as stdin:
+        return stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").rstrip("\r\n")
+
+
+@contextlib.contextmanager
+def standard_input():
+    """Standard input, to read prompts from. Raises UserError where it is closed, or what the block reads is no text."""
+    if not sys.stdin:
+        raise UserError("the prompt comes from standard input, which is closed")
     try:
-        return sys.stdin.buffer.read().decode("utf-8-sig").replace("\r\n", "\n").rstrip("\r\n")
+        yield sys.stdin
     except UnicodeDecodeError as error:
         raise UserError("the prompt on standard input is not UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read the prompt from standard input: {error.strerror or error}") from error
 
 
 def read_prompts(path):
@@ -151,14 +166,14 @@ def for_each_prompt(answer):
     """Call `answer` with each line of standard input. Ctrl-C ends an answer, and the next line follows."""
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 - importing it gives `input` history and editing; Windows has its own
-    if not sys.stdin:
-        raise UserError("--interactive reads prompts from standard input, which is closed")
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    if not sys.stdin.isatty():
-        sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict", newline=None)  # in any locale, of any system
+    with standard_input() as stdin:
+        terminal = stdin.isatty() and sys.stdout.isatty()
+        if not stdin.isatty():
+            stdin.reconfigure(encoding="utf-8-sig", errors="strict", newline=None)  # in any locale, of any system
     for number in itertools.count():
         try:
-            prompt = input("> " if terminal else "")
+            with standard_input():
+                prompt = input("> " if terminal else "")
             if number and not terminal:
                 print(SEPARATOR)
             with no_echo():
@@ -167,8 +182,6 @@ def for_each_prompt(answer):
             return
         except KeyboardInterrupt:
             print(file=sys.stderr)
-        except UnicodeDecodeError as error:
-            raise UserError("the prompt on standard input is not UTF-8") from error
 
 
 def main():

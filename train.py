@@ -270,6 +270,7 @@ def evaluate_only(config, set_by, loaded, group, path):
         setup.group.compare(snapshot.model_identity(setup.model, setup.corpus))
     size, *_ = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
     score = setup.evaluate(setup.model, setup.group.smallest(size))
+    setup.corpus.compare(loaded.get("corpus"), path)
     if setup.group.is_main:
         print(f"{path}: {score}")
     setup.group.close()

@@ -31,7 +31,7 @@ from slm.text.prepared_folder import PREPARED_FILES, check_name, write_descripti
 STEPS = 256  # tokens per row between two writes
 STRIDE = 16  # tokens per row between two looks at the rows; divides STEPS
 VALIDATION_SLOTS = 64  # one slot of so many, and at least one, writes the validation split
-HOPELESS = 64  # times STEPS without the end of any story: the teacher never learned to end one
+HOPELESS = 64  # times STEPS without the end of a story: there is none, or, without any, the teacher never learned one
 
 
 class ContinuousBatch:
@@ -127,21 +127,27 @@ def generate(batch, paths, wanted):
         files = {split: stack.enter_context(open(path, "ab")) for split, path in paths.items()}
         bar = tqdm(total=wanted, initial=done, unit=" tokens", unit_scale=True, disable=None)
         stack.enter_context(bar)
-        writer = SlotWriter(files, batch.slots, batch.end_of_text)
+        writer, since_done = SlotWriter(files, batch.slots, batch.end_of_text), 0
         for number, tokens in enumerate(batch.run(), 1):
             writer.write(tokens, last=done >= wanted)
             for file in files.values():
                 file.flush()
             before, done = done, paths["train"].stat().st_size // 2
             bar.update(done - before)
-            if all(begun is None for begun in writer.begun):
+            since_done += done >= wanted
+            endless = sum(begun is not None for begun in writer.begun)
+            if endless and since_done > HOPELESS:
+                print(f"stories that did not end within {HOPELESS * STEPS:,} tokens, left out: {endless:,}")
+            if not endless or since_done > HOPELESS:
                 break
             if number == HOPELESS and not any(path.stat().st_size for path in paths.values()):
                 raise UserError(
                     f"no story ended within {HOPELESS * STEPS:,} tokens: was the teacher trained on stories?"
                 )
-        for file in files.values():
+        for split, file in files.items():
             os.fsync(file.fileno())
+            if not paths[split].stat().st_size:
+                raise UserError(f"no story of {split} has ended: give more --slots, or another teacher")
 
 
 def read_options():

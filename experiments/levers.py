@@ -21,7 +21,6 @@ import gc
 import io
 import multiprocessing
 import os
-import shlex
 import statistics
 import sys
 import tempfile
@@ -35,7 +34,7 @@ import torch
 
 import train
 from experiments import changes
-from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table
+from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table, split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
@@ -55,7 +54,7 @@ FIELDS = [*SETTING, *"lever,seed,val_loss,val_bpb,tokens,seconds,options,device,
 def read_config(setting, seed, *more):
     """(TrainConfig, what set its options) of a run in a setting, {field of SETTING: text}. Raises UserError."""
     arguments = [setting["recipe"], f"--dataset={setting['corpus']}", f"--seed={seed}", "--sample_prompt=", *more]
-    return merge_config(*command_line_layers([*arguments, *shlex.split(setting["arguments"])]))
+    return merge_config(*command_line_layers([*arguments, *split_arguments(setting["arguments"])]))
 
 
 def train_with(setting, lever, seed, device="auto"):
@@ -111,7 +110,7 @@ class Runs:
         self.setting, self.levers, self.seeds, self.deadline = setting, levers, seeds, deadline
         self.lock, self.losses, self.taken, self.failures = threading.Lock(), {}, set(), []
         self.longest = 0.0  # seconds of a run, from its start to its line
-        for row in read_table(TABLE):
+        for row in read_table(TABLE, FIELDS):
             if all(row[name] == setting[name] for name in SETTING):
                 self.keep(row["lever"], int(row["seed"]), row["val_loss"])
 
@@ -163,8 +162,14 @@ def try_levers(options):
     threads = [threading.Thread(target=runs.work, args=(gpu.strip(),)) for gpu in gpus.split(",")]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.join()
+    except BaseException:  # Ctrl-C or `kill`: begin no other run, and end those that run
+        runs.deadline = 0
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
     if runs.failures:
         raise UserError(f"{len(runs.failures)} runs failed, the first is {runs.failures[0]}")
 
@@ -252,7 +257,7 @@ def main():
         raise UserError("which corpus? give --corpus NAME, a folder under data/")
     if not options.table:
         try_levers(options)
-    rows = read_table(TABLE)
+    rows = read_table(TABLE, FIELDS)
     if not rows:
         raise UserError(f"{TABLE} has no runs yet: give --corpus and --levers")
     print_table(rows)

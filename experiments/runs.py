@@ -24,8 +24,8 @@ from pathlib import Path
 
 from slm.config import OPTIONS
 from slm.config_parser import parse_command_line
-from slm.errors import UserError, run_script
-from slm.files import ROOT, atomic_write
+from slm.errors import UserError, first_line, run_script
+from slm.files import ROOT, atomic_write, make_folder, read_regular
 from slm.options import OptionParser
 from slm.training.log import read_log
 
@@ -41,9 +41,12 @@ PANEL_TITLES = {
     "60M": "a pass and a half over the first 60 M of 299 M generated tokens, vocabulary 8,192",
     "60M-50k": "the same stories, GPT-2's vocabulary",
     "708M": "the whole recipe over those 299 M tokens: 708 M tokens, vocabulary 8,192",
-    "sample": "the sample: the small model of config/sample.py, one CPU core",
+    "sample": "the sample: the earlier model of config/sample.py, two layers, one CPU core",
     "laptop": "the same model on the hundredth, vocabulary 8,192, one CPU core",
 }
+NUMBERS = dict.fromkeys(("seed", "tokens", "processes", "tokens_per_step", "tokens_per_second"), int)  # of all tables
+NUMBERS |= dict.fromkeys(("val_bpb", "best_bpb", "stories_bpb", "val_loss", "train_loss", "seconds", "sum_ms"), float)
+LARGEST_TABLE = 2**26  # bytes
 # options that the table does not list: the seed has its column, and the others change nothing that is learned
 NOT_LISTED = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
 
@@ -62,6 +65,14 @@ def read_runs(path):
             if not what.strip() or not runs[-1][1]:
                 raise UserError(f"{path}, line {number}: not `what it is: arguments of train.py`")
     return runs
+
+
+def split_arguments(text):
+    """A text of train.py's arguments, split as a shell does. Raises UserError."""
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"{text!r} are no arguments of train.py: {error}") from error
 
 
 def as_arguments(options):
@@ -103,28 +114,40 @@ def produced_by(described):
     }
 
 
-def read_table(path):
+def read_table(path, fields):
+    """The rows of a table with these columns as dicts of text, [] where there is none.
+
+    Raises UserError where a spreadsheet, or a crash, has left something else than such rows.
+    """
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    try:
+        text = read_regular(path, LARGEST_TABLE).decode("utf-8-sig")
+        header, *rows = [*csv.reader(io.StringIO(text, newline=""), strict=True)] or [[]]
+        if header != list(fields):
+            raise ValueError(f"its first line is not {','.join(fields)}")
+        rows = [dict(zip(fields, row, strict=True)) for row in rows]
+        for row in rows:
+            for name in NUMBERS.keys() & row.keys():
+                NUMBERS[name](row[name] or 0)
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise UserError(f"{path} is not as this program wrote it ({reason}): undo the change, or move it") from error
+    return rows
 
 
 def add(path, fields, *rows):
-    """Add rows, {field: value}, to the table at `path`, which is whole at any time. Raises UserError."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
+    """Add rows, {column: value}, to a table, which is whole at any time, also where two programs add to it."""
     try:
-        before = path.read_bytes() if path.exists() else b""
-        if not before:
+        make_folder(path.parent, "give another name")
+        with atomic_write(path) as file:  # locked from here to its name
+            text = io.StringIO()
+            writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
             writer.writeheader()
-        elif before.partition(b"\n")[0].decode(errors="replace").strip() != ",".join(fields):
-            raise UserError(f"{path} has other columns than {','.join(fields)}")
-        writer.writerows(rows)
-        with atomic_write(path) as file:
-            file.write(before + text.getvalue().encode())
-    except (OSError, UserError) as error:
-        raise UserError(f"{error}; so this is not in the table: {rows}") from error
+            writer.writerows([*read_table(path, fields), *rows])
+            file.write(text.getvalue().encode())
+    except UserError as error:
+        raise UserError(f"{error}; so this is not in it: {rows}") from error
 
 
 def save(figure, path):
@@ -170,12 +193,13 @@ def main():
     options = parser.parse()
     if options.file and not Path(options.file).is_file():
         raise UserError(f"no file {options.file}: a line a run, `what it is: arguments of train.py`")
+    read_table(TABLE, FIELDS)  # a table that no row can be added to is one sentence, before any run
     for what, arguments in read_runs(options.file) if options.file else []:
         row = train(what, arguments)
         if row:
             add(TABLE, FIELDS, row)
-            draw(read_table(TABLE))
-    rows = read_table(TABLE)
+            draw(read_table(TABLE, FIELDS))
+    rows = read_table(TABLE, FIELDS)
     if not rows:
         raise UserError(f"{TABLE} has no runs yet: name a file of them")
     draw(rows)

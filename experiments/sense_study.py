@@ -16,8 +16,8 @@ real ones, for models of generated ones.
 
 import json
 import os
-import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -27,7 +27,7 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
-from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table
+from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table, split_arguments
 from experiments.sense_pictures import SIZES, draw
 from slm import devices
 from slm.config import merge_config
@@ -53,6 +53,7 @@ RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val
 FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
 POLL = 0.05  # seconds between two looks for a new checkpoint
 GRACE = 30  # seconds that a stopped run gets to write its checkpoint
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # how train.py ends after it
 
 
 # -- one run ----------------------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ class Run:
             f"--seed={self.seed}",
             f"--out_dir={self.folder}",
             "--sample_prompt=",
-            *shlex.split(self.options.train),
+            *split_arguments(self.options.train),
             *(["--init_from=resume"] if (self.folder / "last.pt").exists() else []),
         ]
 
@@ -107,12 +108,12 @@ class Run:
         except (FileNotFoundError, FileExistsError):
             pass  # none yet, or replaced at this moment
 
-    def train(self, steps, environment, deadline):
-        """Whether the run is complete; at the deadline it stops and keeps what an exact resume needs."""
+    def train(self, steps, environment, is_over):
+        """Whether the run is complete; once `is_over()` it stops and keeps what an exact resume needs."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with open(self.folder / "train.log", "a", encoding="utf-8") as log:
             process = subprocess.Popen(self.command(steps), env=environment, stdout=log, stderr=log)
-        while process.poll() is None and time.monotonic() < deadline:
+        while process.poll() is None and not is_over():
             self.keep_point()
             time.sleep(POLL)
         if process.poll() is None:
@@ -124,7 +125,7 @@ class Run:
                 process.wait()
         self.keep_point()
         rows = read_log(self.folder / "log.csv")
-        if process.returncode > 0 and not (rows and time.monotonic() >= deadline):
+        if process.returncode > 0 and process.returncode not in STOPPED:
             tail = (self.folder / "train.log").read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
             raise UserError(f"{self.folder}: train.py failed: {''.join(tail)}")
         return bool(rows) and int(rows[-1]["step"]) >= steps
@@ -141,6 +142,8 @@ def evaluate_points(folder, stories):
     device, questions, rows = devices.pick_device("auto"), None, {}
     dtype, (corpus, texts) = devices.pick_dtype("auto", device), open_stories(stories)
     logged, described = {int(row["step"]): row for row in read_log(folder / "log.csv")}, read_description(folder)
+    if "options" not in described:
+        raise UserError(f"{folder} is no folder of a run: it has no config.json, or a damaged one")
     options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     for path in sorted((folder / "points").glob("*.pt")):
         loaded = load_model(path, device)
@@ -187,7 +190,7 @@ class Table:
     """The rows of the CSV at `path`, to which several threads add those of a run at once."""
 
     def __init__(self, path):
-        self.path, self.lock, self.rows = Path(path), threading.Lock(), read_table(Path(path))
+        self.path, self.lock, self.rows = Path(path), threading.Lock(), read_table(Path(path), FIELDS)
 
     def has(self, key):
         return any((row["corpus"], row["budget"], row["size"], row["seed"]) == key for row in self.rows)
@@ -195,19 +198,19 @@ class Table:
     def add(self, rows):
         with self.lock:
             add(self.path, FIELDS, *rows)
-            self.rows += rows
+            self.rows = read_table(self.path, FIELDS)
 
 
-def work(runs, table, environment, deadline, failures):
-    """Take runs from the list until it is empty or the deadline has come; train and ask each."""
-    while time.monotonic() < deadline:
+def work(runs, table, environment, is_over, failures):
+    """Take runs from the list until it is empty or `is_over()`; train and ask each."""
+    while not is_over():
         try:
             run = runs.pop(0)
         except IndexError:
             return
         try:
             start = time.monotonic()
-            if not run.train(run.steps(table.rows), environment, deadline):
+            if not run.train(run.steps(table.rows), environment, is_over):
                 print(f"{run.folder} stopped: the same command resumes it", flush=True)
                 return
             command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder]
@@ -225,15 +228,19 @@ def work(runs, table, environment, deadline, failures):
 
 def study(options):
     """Train what the table lacks, with one worker a GPU. Raises UserError where a run failed."""
-    table, deadline = Table(options.table), time.monotonic() + 60 * options.minutes
+    table, deadline, stop = Table(options.table), time.monotonic() + 60 * options.minutes, threading.Event()
     budgets = [*(["tokens"] if options.steps else []), *(["seconds"] if options.seconds else [])]
-    block_size = merge_config(*command_line_layers([options.recipe, *shlex.split(options.train)]))[0].block_size
+    block_size = merge_config(*command_line_layers([options.recipe, *split_arguments(options.train)]))[0].block_size
     if not table.has((options.corpus, "counts", "bigram", "")):
         table.add(
             [dict.fromkeys(FIELDS, "") | row for row in baseline_rows(options.corpus, options.stories, block_size)]
         )
     gpus = options.gpus.split(",") if options.gpus else [str(i) for i in range(torch.cuda.device_count())]
     failures = []
+
+    def is_over():
+        return stop.is_set() or time.monotonic() >= deadline
+
     for budget in budgets:
         runs = [
             Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seed_list
@@ -244,10 +251,16 @@ def study(options):
         for gpu in gpus or [""]:
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
             environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
-            threads.append(threading.Thread(target=work, args=(runs, table, environment, deadline, failures)))
+            threads.append(threading.Thread(target=work, args=(runs, table, environment, is_over, failures)))
             threads[-1].start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        finally:  # after Ctrl-C or `kill` no other run begins
+            stop.set()
+            for thread in threads:
+                thread.join()
+            stop.clear()
     if failures:
         raise UserError(f"{len(failures)} runs failed, the first is {failures[0]}")
 
@@ -275,6 +288,8 @@ def read_options():
         raise UserError("give --corpus, a folder under data/")
     if not (options.draw or options.ask or options.steps > 0 or options.seconds > 0):
         raise UserError("give --steps or --seconds, the budget of every size")
+    if options.points < 1:
+        raise UserError(f"--points must be at least 1, not {options.points}")
     if unknown := [size for size in options.sizes.split(",") if size not in SIZES]:
         raise UserError(f"unknown size {unknown[0]}: give some of {', '.join(SIZES)}")
     try:
@@ -293,7 +308,7 @@ def main():
         return
     if not options.draw:
         study(options)
-    rows = read_table(Path(options.table))
+    rows = read_table(Path(options.table), FIELDS)
     if options.draw or any(row["budget"] == "tokens" and row["corpus"] == options.corpus for row in rows):
         draw(rows, options.draw or options.corpus)
 

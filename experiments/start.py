@@ -19,6 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from slm.config import merge_config
+from slm.config_parser import command_line_layers
+from slm.errors import UserError, run_script
 from slm.files import ROOT
 
 COMMAND_BEGAN = "START_COMMAND_BEGAN"  # the environment variable with the time at which the parent started a run
@@ -107,7 +110,7 @@ def child(path, *arguments):
 
     train.take_step = first_step
     sys.argv = ["train.py", *arguments]
-    train.main()
+    run_script(train.main)
     clock.mark("train.py ends")
     counted = getattr(sys.modules.get("torch._dynamo.utils"), "compilation_time_metrics", {})
     for name, title in COUNTERS.items():
@@ -122,12 +125,13 @@ def measure(arguments, cache):
         caches = {"TORCHINDUCTOR_CACHE_DIR": f"{cache}/inductor", "TRITON_CACHE_DIR": f"{cache}/triton"}
         code = "import sys; sys.path[0] = sys.argv[1]; from experiments.start import child; child(*sys.argv[2:])"
         began = time.time()
-        subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", code, str(ROOT), f"{folder}/parts.json", *arguments, f"--out_dir={folder}/out"],
             env=os.environ | caches | {COMMAND_BEGAN: str(began)},
             stdout=subprocess.DEVNULL,
-            check=True,
         )
+        if result.returncode:
+            raise UserError(f"train.py failed with status {result.returncode}, so nothing is measured")
         rows = json.loads(Path(folder, "parts.json").read_text())
         rows.append(["the prompt is back", time.time() - began, 0])
     return {tuple(names): (seconds, calls) for *names, seconds, calls in rows}
@@ -137,6 +141,7 @@ def main():
     if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__)
         return
+    merge_config(*command_line_layers(sys.argv[1:]))[0].check()
     begin = time.time()
     subprocess.run([sys.executable, "-c", "import torch"], check=True)
     print(f"import torch alone {time.time() - begin:.1f} s", flush=True)
@@ -151,4 +156,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

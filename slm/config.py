@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, fields
 
-from slm import commands
 from slm.errors import UserError
 from slm.files import user_path
 
@@ -104,11 +103,6 @@ class TrainConfig:
     @property
     def tokens_per_step(self):
         return self.sequences_per_step * self.block_size
-
-    @property
-    def prepare_command(self):
-        """The command that prepares `dataset`."""
-        return commands.prepare_command(self.dataset)
 
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}

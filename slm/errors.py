@@ -3,6 +3,7 @@
 import contextlib
 import difflib
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,20 @@ class Report:
         return getattr(self.stream, name)
 
 
+class Result(Report):
+    """A stream for what a script is for: once it is full the script ends with a sentence; without a reader, quietly."""
+
+    def attempt(self, function, *arguments):
+        try:
+            function(*arguments)
+        except BrokenPipeError:
+            silence(self.stream)
+            sys.exit(141)
+        except OSError as error:
+            silence(self.stream)
+            raise UserError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
 def by_words(stream):
     """A stream whose lines break between words where it is a terminal; any other stream as it is."""
     return WordWrap(stream) if stream.isatty() else stream
@@ -54,18 +69,16 @@ def silence(stream):
 def run_script(main, stdout_is_result=False):
     """Call `main()`; a `UserError` becomes one line on standard error and exit status 2. A bug keeps its traceback.
 
+    `kill` and a terminal that closes end a script as Ctrl-C does: what it has half written goes. A second one ends it
+    at once.
+
     What a script prints is a report, whose loss ends nothing. stdout_is_result: standard output is what the script is
     for; where it is full the script ends with a sentence, and where its reader is gone (`| head`) it ends quietly.
     """
-    out = sys.stdout
-    if not stdout_is_result or out is None:
-        out = Report(out)
-    else:
-        out = by_words(out)
-        if hasattr(out, "reconfigure"):
-            out.reconfigure(errors="replace")
+    out = Result(sys.stdout) if stdout_is_result else Report(sys.stdout)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Report(sys.stderr)):
         try:
+            catch_stops()
             main()
             out.flush()
         except UserError as error:
@@ -74,16 +87,21 @@ def run_script(main, stdout_is_result=False):
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
             sys.exit(130)
-        except BrokenPipeError:
-            silence(out)
-            sys.exit(141)
-        except OSError as error:
-            if not stdout_is_result or error.filename is not None:
-                raise
-            silence(out)
-            reason = error.strerror or error
-            print(f"{Path(sys.argv[0]).name}: cannot write to standard output: {reason}", file=sys.stderr)
-            sys.exit(2)
+
+
+def catch_stops():
+    """Let SIGTERM and SIGHUP raise SystemExit, so that what is to be done at the end is done."""
+
+    def stop(number, _frame):
+        signal.signal(number, signal.SIG_DFL)
+        sys.exit(128 + number)
+
+    if "RANK" in os.environ:
+        return  # one of torchrun's would not end while it waits for the others
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) == signal.SIG_DFL:  # `nohup` ignores SIGHUP
+            signal.signal(number, stop)
 
 
 def did_you_mean(name, names, cutoff=0.4):

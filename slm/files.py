@@ -33,23 +33,44 @@ def user_path(text):
 def atomic_write(path):
     """Open `path` for binary writing; after a crash at any moment its name holds all of the old file or all of the new.
 
-    The bytes go to `path` + `.partial`, reach the disk, and then take the name. An exception removes them and keeps the
-    old file. Raises UserError where the file cannot be written.
+    The bytes go to `path` + `.partial`, which is locked, reach the disk, and then take the name. An exception removes
+    them and keeps the old file. Raises UserError where the file cannot be written, or another process writes it.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial, is_ours = path.with_name(path.name + ".partial"), False
     try:
-        with open(partial, "wb") as file:
+        with open(partial, "wb", opener=open_uncut) as file:
+            # Windows would keep other writers of this process out, too; the other process may have renamed it by now
+            is_ours = os.name == "nt" or (try_lock(file) is not False and is_named(file, partial))
+            if not is_ours:
+                raise UserError(f"another process is writing {path}: wait for it, or give another name")
+            file.truncate()
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+            if os.name == "nt":
+                file.close()  # Windows gives an open file no other name
+            os.replace(partial, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        if is_ours:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise UserError(f"cannot write {path}: {error.strerror or error}") from error
         raise
+
+
+def open_uncut(path, flags):
+    """An opener for `open` that leaves what is in the file."""
+    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+
+
+def is_named(file, path):
+    """Whether an open file is the one that has the name `path` now."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def free_name(path):
@@ -117,6 +138,19 @@ def lock_folder(folder, busy):
         file = open(Path(folder) / ".lock", "ab")  # noqa: SIM115 - it stays open as long as the lock is held
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
+    locked = try_lock(file)
+    if not locked:
+        file.close()
+    if locked is False:
+        raise UserError(busy)
+    if locked is None:
+        print(f"{folder} is on a file system without locks: start nothing else that writes there", file=sys.stderr)
+        return None
+    return file
+
+
+def try_lock(file):
+    """Lock an open file until it is closed: True, False where another process has it, None where there are no locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -127,12 +161,8 @@ def lock_folder(folder, busy):
 
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        file.close()
-        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
-            raise UserError(busy) from error
-        print(f"{folder} is on a file system without locks: start nothing else that writes there", file=sys.stderr)
-        return None
-    return file
+        return False if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK) else None
+    return True
 
 
 def read_regular(path, largest):

@@ -23,6 +23,8 @@ def test_the_table_is_what_the_recipes_say(path):
 
 
 def test_what_prepares_a_dataset():
+    assert commands.prepare_command("sample") == "python prepare.py --dataset sample"
+    assert commands.prepare_command("tinystories_8k").startswith("python prepare.py --vocab_size 8192")
     assert commands.prepare_command("tinystories") == "python prepare.py"
     assert commands.prepare_command("mine") == "python prepare.py --dataset YOUR_TEXT --name mine"
 

@@ -322,10 +322,3 @@ def test_recipes_are_sound(recipe):
     config.check()
     assert config.out_dir in (f"out/{config.dataset}", f"out/{recipe.removesuffix('.py')}")
     assert config.max_iters % config.eval_interval == 0, "the last validation comes right after another"
-
-
-def test_the_command_that_prepares_a_corpus():
-    assert TrainConfig(dataset="sample").prepare_command == "python prepare.py --dataset sample"
-    assert TrainConfig(dataset="tinystories_8k").prepare_command.startswith("python prepare.py --vocab_size 8192")
-    assert TrainConfig(dataset="tinystories").prepare_command == "python prepare.py"
-    assert TrainConfig(dataset="mine").prepare_command == "python prepare.py --dataset YOUR_TEXT --name mine"

@@ -185,9 +185,15 @@ def pipe(path):
 
 
 DAMAGE = {
-    "no folder": (lambda folder: shutil.rmtree(folder), "no prepared data in .*small: run `python prepare.py X` first"),
+    "no folder": (
+        lambda folder: shutil.rmtree(folder),
+        "no prepared data in .*small: run `python prepare.py .*--name small` first",
+    ),
     "no meta.json": (lambda folder: (folder / "meta.json").unlink(), "no prepared data"),
-    "half a meta.json": (lambda folder: (folder / "meta.json").write_text("{"), "damaged .*: run `python prepare.py X"),
+    "half a meta.json": (
+        lambda folder: (folder / "meta.json").write_text("{"),
+        "damaged .*: run `python prepare.py .*--name small --force",
+    ),
     "a list": (lambda folder: (folder / "meta.json").write_text("[]"), "meta.json is damaged"),
     "a field is missing": (lambda folder: change_meta(folder, splits={}), "meta.json is damaged .*the train split"),
     "too long": (lambda folder: os.truncate(folder / "train.bin", 10**6), "train.bin has 1,000,000 bytes where"),
@@ -218,7 +224,7 @@ def test_damage(folder, kind):
     damage, words = DAMAGE[kind]
     damage(folder)
     with pytest.raises(UserError, match=words):
-        Corpus(folder, "python prepare.py X")
+        Corpus(folder)
 
 
 def test_a_corpus_of_format_1(folder):

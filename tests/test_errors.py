@@ -50,6 +50,15 @@ def test_a_result_that_cannot_be_written_ends_the_script(monkeypatch, capsys, er
     assert ("cannot write to standard output: No space left on device" in capsys.readouterr().err) == (status == 2)
 
 
+@pytest.mark.parametrize("error", [OSError("719 requested and 400 written"), BrokenPipeError(32, "Broken pipe")])
+def test_another_error_is_not_blamed_on_standard_output(monkeypatch, error):
+    def main():
+        raise error
+
+    with pytest.raises(type(error)):
+        run_script(main, stdout_is_result=True)
+
+
 STREAMS = {
     "a full standard output": "> /dev/full",
     "a full standard error": "2> /dev/full",
@@ -84,6 +93,20 @@ def test_ctrl_c_while_packages_are_imported(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert err == "stopped\n" and process.returncode in (-signal.SIGINT, 130)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_script_that_is_killed_leaves_nothing_half_written(tmp_path, number):
+    code = "import time; from slm.errors import run_script; from slm.files import atomic_write, atomic_folder\n"
+    code += "def main():\n with atomic_write('f') as file, atomic_folder('g'):\n"
+    code += "  file.write(b'half'); print('writing', flush=True); time.sleep(60)\n"
+    process = start_command(
+        [sys.executable, "-c", code + "run_script(main)"], cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT))
+    )
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 128 + number and not err and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("script", ["prepare.py", "train.py", "sample.py", "evaluate.py", "export.py", "bench.py"])

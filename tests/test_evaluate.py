@@ -86,9 +86,10 @@ def test_a_table_of_80_columns(trained):
     assert all(len(asks) <= 35 for asks in ASKS.values()), "the table would cut it"
 
 
-def test_a_model_of_another_vocabulary_reads_the_same_stories(here, workshop, trained, figures):
+def test_a_model_of_another_vocabulary_reads_the_same_stories(here, workshop, trained, figures, monkeypatch):
     shutil.copy(workshop.path / "small.txt", here)
     assert call("prepare.py", "--dataset", "small.txt", "--vocab_size", "400", "--name", "other").status == 0
+    monkeypatch.setattr("tempfile.tempdir", str(here / "nowhere"))  # a full disk would cut the stories off
     result = call("evaluate.py", "--model", trained / "out/small", "--data", "other", "--json", *FAST)
     assert result.status == 0, result.err
     other = json.loads(result.out)
@@ -118,6 +119,20 @@ def test_mistakes(here, workshop):
     assert_mistake(call("evaluate.py", "--temperature", "nan"), "--temperature")
     assert_mistake(call("evaluate.py", "--seed", "-1"), "--seed")
     assert_mistake(call("evaluate.py", "--model", run, "--data", "missing", "--device", "cpu"), "missing", "prepare.py")
+
+
+def test_a_corpus_that_was_prepared_again(here, workshop):
+    """What a model was trained on is known by its tokens: a line says that these are others, on standard error."""
+    run, note = workshop.path / "out/small", "was trained on other tokens than those that are in data/small now"
+    assert note not in call("evaluate.py", "--model", run, *FAST).err
+    (here / "data/small").unlink()
+    assert_mistake(call("evaluate.py", "--model", run), "python prepare.py --dataset YOUR_TEXT --name small")
+    stories = (workshop.path / "small.txt").read_text().split("\n<|endoftext|>\n")
+    (here / "other.txt").write_text("\n<|endoftext|>\n".join(stories[::-1]))
+    assert call("prepare.py", "--dataset", "other.txt", "--vocab_of", run, "--name", "small").status == 0
+    for script in (["evaluate.py", "--model", run, *FAST], ["train.py", "--eval_only", f"--out_dir={run}"]):
+        result = call(*script)
+        assert result.status == 0 and note in result.err
 
 
 def test_openings():

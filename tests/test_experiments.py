@@ -46,7 +46,43 @@ def test_recipes_say_how_the_table_was_made(monkeypatch):
         config.check()
         options = {name: value for name, value in vars(config).items() if name not in runs.NOT_LISTED}
         listed.append((what, str(config.seed), runs.as_arguments(options)))
-    assert set(listed) <= {(row["what"], row["seed"], row["options"]) for row in runs.read_table(runs.TABLE)}
+    assert set(listed) <= {
+        (row["what"], row["seed"], row["options"]) for row in runs.read_table(runs.TABLE, runs.FIELDS)
+    }
+
+
+SAVED = "what,seed,val_bpb\nbase,1337,0.72\n"
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        SAVED.replace(",", ";").encode(),
+        SAVED.replace("0.72", '"0,72"').encode(),
+        SAVED.replace("1337", "1.3e3").encode(),
+        SAVED.replace("what,", "").encode(),
+        SAVED.encode("utf-16"),
+        SAVED.encode()[:-8],
+        b"",
+        b"what,seed,val_bpb\ncaf\xe9,1,1\n",
+    ],
+)
+def test_a_table_that_a_spreadsheet_saved(tmp_path, contents):
+    """It is one sentence, and stays, before a run and after it, when its row is in the sentence."""
+    path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
+    path.write_bytes(contents)
+    with pytest.raises(UserError, match="is not as this program wrote it"):
+        runs.read_table(path, fields)
+    with pytest.raises(UserError, match=r"so this is not in it: .*lever"):
+        runs.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
+    assert path.read_bytes() == contents and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_table_saved_again_with_other_line_ends(tmp_path):
+    path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
+    path.write_bytes(b"\xef\xbb\xbf" + SAVED.strip().replace("\n", "\r\n").encode())
+    runs.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
+    assert path.read_text() == SAVED + "lever,1,0.7\n"
 
 
 def test_mistakes_in_a_file_of_runs(here):
@@ -60,13 +96,15 @@ def test_mistakes_in_a_file_of_runs(here):
 
 def test_a_table_keeps_its_columns(here):
     """Rows of other columns are not added below the old ones; the mistake shows them, since a run may be hours."""
-    table = here / "table.csv"
-    runs.add(table, ["what", "loss"], {"what": "a"}, {"what": "b", "loss": 2})
-    runs.add(table, ["what", "loss"], {"what": "c", "loss": 3})
-    assert runs.read_table(table) == [{"what": "a", "loss": ""}, {"what": "b", "loss": "2"}, {"what": "c", "loss": "3"}]
+    table, fields = here / "table.csv", ["what", "loss"]
+    runs.add(table, fields, {"what": "a"}, {"what": "b", "loss": 2})
+    runs.add(table, fields, {"what": "c", "loss": 3})
+    rows = [{"what": "a", "loss": ""}, {"what": "b", "loss": "2"}, {"what": "c", "loss": "3"}]
+    assert runs.read_table(table, fields) == rows
     before = table.read_bytes()
-    with pytest.raises(UserError, match=r"other columns than what,seed,loss.*'seed': 4"):
+    with pytest.raises(UserError, match=r"first line is not what,seed,loss.*'seed': 4"):
         runs.add(table, ["what", "seed", "loss"], {"what": "d", "seed": 4, "loss": 5})
-    with pytest.raises(UserError, match=r"nowhere.*'loss': 6"):
-        runs.add(here / "nowhere" / "table.csv", ["what", "loss"], {"what": "e", "loss": 6})
+    (here / "file").write_text("")
+    with pytest.raises(UserError, match=r"file.*'loss': 6"):
+        runs.add(here / "file" / "table.csv", fields, {"what": "e", "loss": 6})
     assert table.read_bytes() == before

@@ -24,7 +24,7 @@ import model as model_module
 from slm.errors import UserError
 from slm.models import checkpoint, from_hub, gpt2, load
 from slm.models.generation import generate
-from slm.models.model_card import TRAINING, model_card
+from slm.models.model_card import TRAINING, model_card, read_corpus
 from slm.text import tokenizer
 
 FILES = {
@@ -123,6 +123,16 @@ def test_tokens_are_ours(exported):
     assert len(fast) == fast.vocab_size == encoding.n_vocab
     settings = json.loads((exported.folder / "tokenizer_config.json").read_text())
     assert settings["model_input_names"] == list(fast("a")), "GPT-2 adds token types in, if it is given them"
+
+
+@pytest.mark.parametrize(
+    "corpus", [[], {"splits": []}, {"splits": {"train": {"stories": "x", "tokens": 1}}}, {"source": 5}]
+)
+def test_a_card_without_the_corpus_where_its_description_is_damaged(tmp_path, corpus):
+    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
+    saved = {"config": {"dataset": "mine"}, "step": 1}
+    card = model_card(saved, lively_model(300), read_corpus(tmp_path / "best.pt"), "name")
+    assert "`mine`. Say here" in card
 
 
 def test_end_of_text_in_a_text_is_the_token(exported):
@@ -325,6 +335,22 @@ def test_a_page(folder):
     assert_mistake(call("export.py", "run", "other.html", "--gguf"), "--gguf", "other.html")
     assert_mistake(call("export.py", "run", "run/best.pt/x.html"), "x.html")
     assert {path.name for path in folder.iterdir()} == {"run", "story.html"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are Unix's")
+def test_a_disk_that_fills_up_before_the_last_number(folder):
+    import resource
+
+    assert call("export.py", "run", "whole.gguf").status == 0
+    size, limits = (folder / "whole.gguf").stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    for least in (size - 1, size - 200):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, limits[1]))
+        try:
+            result = call("export.py", "run", "cut.gguf")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert_mistake(result, "cannot write cut.gguf")
+        assert not (folder / "cut.gguf").exists()
 
 
 def test_a_gguf_file_alone(folder):

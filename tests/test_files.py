@@ -40,6 +40,39 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, error):
         assert str(raised.value) == f"cannot write {path}: No space left"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is Unix's")
+def test_two_that_write_the_same_file(tmp_path):
+    """The second one is a sentence, and neither stops the first nor gets into its file."""
+    path = tmp_path / "f"
+    with atomic_write(path) as file:
+        file.write(b"the first")
+        with pytest.raises(UserError, match="another process is writing"), atomic_write(path) as other:
+            other.write(b"2")
+    assert path.read_bytes() == b"the first" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows renames no open file")
+def test_a_file_that_got_its_name_before_it_was_locked(tmp_path, monkeypatch):
+    path, partial, try_lock = tmp_path / "f", tmp_path / "f.partial", files.try_lock
+    partial.write_bytes(b"the first")
+
+    def lock_late(file):
+        os.replace(partial, path)
+        return try_lock(file)
+
+    monkeypatch.setattr(files, "try_lock", lock_late)
+    with pytest.raises(UserError, match="another process is writing"), atomic_write(path) as file:
+        file.write(b"2")
+    assert path.read_bytes() == b"the first"
+
+
+def test_a_write_that_was_killed_leaves_nothing_in_the_next(tmp_path):
+    (tmp_path / "f.partial").write_bytes(b"longer than the next")
+    with atomic_write(tmp_path / "f") as file:
+        file.write(b"short")
+    assert (tmp_path / "f").read_bytes() == b"short"
+
+
 def test_where_nothing_can_be_written(tmp_path):
     with pytest.raises(UserError, match=r"cannot write .*no/f"), atomic_write(tmp_path / "no" / "f"):
         pass

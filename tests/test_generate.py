@@ -93,6 +93,24 @@ def test_stories_are_neither_cut_nor_chosen_by_their_length(tmp_path):
     assert 0 < len(validation) < 12_000 / 20 and validation[-1] == 9
 
 
+@pytest.mark.parametrize(("slot", "left_out"), [(3, "left out: 1"), (0, None)])
+def test_a_story_without_an_end_ends_the_corpus_all_the_same(tmp_path, monkeypatch, capsys, slot, left_out):
+    class OneNeverEnds(Coins):
+        def run(self):
+            for tokens in super().run():
+                tokens[slot] = 1
+                yield tokens
+
+    monkeypatch.setattr(generate, "HOPELESS", 3)
+    if left_out:
+        generate.generate(OneNeverEnds(1), paths_in(tmp_path), 12_000)
+        assert f"did not end within 768 tokens, {left_out}\n" in capsys.readouterr().out
+        assert all(np.fromfile(path, np.uint16)[-1] == 9 for path in paths_in(tmp_path).values())
+    else:
+        with pytest.raises(UserError, match="no story of validation has ended"):
+            generate.generate(OneNeverEnds(1), paths_in(tmp_path), 12_000)
+
+
 @pytest.fixture
 def teacher(workshop, tmp_path):
     """The workshop's run, which now ends a story after some ten tokens."""

@@ -323,6 +323,7 @@ def test_mistakes(recipe):
     assert_mistake(mistake("--levers=base@x"), "base@x")
     assert_mistake(mistake("--seeds=1,-2"), "--seeds", "1,-2")
     assert_mistake(mistake("--arguments=--max_iter=3"), "max_iter")
+    assert_mistake(mistake("--arguments='"), "No closing quotation")
     assert_mistake(call("experiments/levers.py"), "--corpus")
     with pytest.raises(UserError, match="no lever 'bas'"):
         changes.parse("bas")

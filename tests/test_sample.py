@@ -223,8 +223,22 @@ def test_prompts_that_are_not_utf8(monkeypatch):
 
 def test_no_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", None)
-    with pytest.raises(UserError, match="--interactive reads prompts from standard input, which is closed"):
-        sample.for_each_prompt(print)
+    for read in (lambda: sample.for_each_prompt(print), lambda: sample.read_prompt("-")):
+        with pytest.raises(UserError, match="the prompt comes from standard input, which is closed"):
+            read()
+
+
+def test_a_standard_input_that_cannot_be_read(monkeypatch):
+    class Folder(io.BytesIO):
+        def read(self, *_):
+            raise IsADirectoryError(21, "Is a directory")
+
+        read1 = readinto = read
+
+    for read in (lambda: sample.for_each_prompt(print), lambda: sample.read_prompt("-")):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(Folder(), "utf-8"))
+        with pytest.raises(UserError, match="cannot read the prompt from standard input: Is a directory"):
+            read()
 
 
 @pytest.fixture

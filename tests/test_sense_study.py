@@ -1,10 +1,13 @@
 """experiments/sense_study.py: runs side by side, their checkpoints asked, a table that a second call goes on with."""
 
 import os
+import signal
+import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
-from conftest import assert_mistake, call
+from conftest import assert_mistake, call, wait_until
 
 from experiments import sense_pictures, sense_study
 from experiments.runs import read_table
@@ -26,7 +29,7 @@ def study(here, monkeypatch):
     def run(*arguments):
         monkeypatch.setattr("sys.argv", [*STUDY, "--sizes", "large,little", "--train=--device=cpu", *arguments])
         sense_study.main()
-        return read_table(here / "sense.csv")
+        return read_table(here / "sense.csv", sense_study.FIELDS)
 
     return run
 
@@ -82,6 +85,30 @@ def test_a_stopped_study_goes_on(study, here):
     assert "continues" in (folder / "train.log").read_text() or "resum" in (folder / "train.log").read_text()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pthread_kill is Unix's")
+def test_an_interrupt_ends_the_study(study, monkeypatch):
+    """The run that trains is asked to stop, and no other one begins."""
+    began = []
+
+    def train(self, steps, environment, is_over):
+        began.append(self.size)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        wait_until(is_over)
+        return False
+
+    monkeypatch.setattr(sense_study.Run, "train", train)
+    with pytest.raises(KeyboardInterrupt):
+        study("--steps", "4")
+    assert began == ["large"]
+
+
+def test_two_studies_share_a_table(tmp_path):
+    one, other = (sense_study.Table(tmp_path / "sense.csv") for _ in range(2))
+    one.add([{"corpus": "a"}])
+    other.add([{"corpus": "b"}])
+    assert [row["corpus"] for row in read_table(tmp_path / "sense.csv", sense_study.FIELDS)] == ["a", "b"]
+
+
 def test_a_point_is_kept_once(study, here):
     options = SimpleNamespace(out_dir=str(here / "out"), corpus="small")
     run = sense_study.Run(options, "tokens", "little", 1)
@@ -100,6 +127,11 @@ def test_a_point_is_kept_once(study, here):
 def test_mistakes(here):
     assert_mistake(call("experiments/sense_study.py"), "--corpus")
     assert_mistake(call("experiments/sense_study.py", "--corpus", "small"), "--steps")
+    assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--steps", "2", "--points", "0"), "--points")
+    assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--ask", "."), "config.json")
+    (here / "recipe.py").write_text("n_layer = 1\n")
+    options = ["--corpus", "small", "--steps", "2", "--recipe", "recipe.py", "--table", "t.csv"]
+    assert_mistake(call("experiments/sense_study.py", *options, "--train='"), "No closing quotation")
     assert_mistake(
         call("experiments/sense_study.py", "--corpus", "small", "--steps", "2", "--sizes", "9M"), "9M", "14M"
     )

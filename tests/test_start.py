@@ -5,7 +5,7 @@ import operator
 from types import SimpleNamespace
 
 import pytest
-from conftest import SMALL_RUN
+from conftest import SMALL_RUN, assert_mistake, call
 
 from experiments import start
 
@@ -20,6 +20,11 @@ def test_parts_contain_each_other(monkeypatch):
     assert things.outer(1) == 4
     assert things.inner(1) == 2
     assert clock.parts == {("out",): [5, 1], ("out", "in"): [2, 2], ("in",): [1, 1]}
+
+
+def test_mistakes(here):
+    assert_mistake(call("experiments/start.py", "--maxiters=3"), "--maxiters", "max_iters")
+    assert_mistake(call("experiments/start.py", "no.py"), "no.py")
 
 
 def test_a_part_that_fails_is_counted_and_its_error_raised():

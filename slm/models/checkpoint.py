@@ -5,7 +5,7 @@ best.pt holds what a story needs, last.pt also what an exact resume needs:
     format         2; the first files have none, which means 1
     model          parameters by name                  config      every option of the run
     model_config   the fields of GPTConfig             tokenizer   the text of its .tiktoken file
-    step, val_loss (nats per token), val_bpb (bits per byte of text)
+    step, val_loss (nats per token), val_bpb (bits per byte of text), corpus (what names its tokens)
     last.pt only:  optimizer, scaler, progress
 
 Models of other programs become such contents in load.py.

@@ -1,12 +1,14 @@
 """The README.md of an exported folder: what the model is, what it reaches, how it was trained, and on which data."""
 
-import json
 import math
 from contextlib import suppress
 from pathlib import Path
 
+from slm.errors import UserError
+from slm.files import read_json
 from slm.models import from_hub
 from slm.text.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
+from slm.values import check_values
 
 TINYSTORIES = "roneneldan/TinyStories"
 TRAINING = {  # the options that describe a training; a model from another program has none of them
@@ -17,14 +19,18 @@ TRAINING = {  # the options that describe a training; a model from another progr
 
 def read_corpus(path):
     """The meta.json of the corpus that the checkpoint at `path` was trained on, from config.json beside it, else {}."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return dict(json.loads((Path(path).parent / "config.json").read_text(encoding="utf-8"))["corpus"])
+    with suppress(OSError, ValueError, KeyError, TypeError, UserError):
+        corpus = {"source": "", "splits": {}} | read_json(Path(path).parent / "config.json")["corpus"]
+        check_values(corpus, {"source": (str,), "splits": (dict,)}, "")
+        if "train" in corpus["splits"]:
+            check_values(corpus["splits"]["train"], {"stories": (int, 0), "tokens": (int, 0)}, "")
+        return corpus
     return {}
 
 
 def describe_data(saved, corpus):
     """(licence of the whole or None, a sentence on the data); corpus: see `read_corpus`."""
-    source = str(corpus.get("source", saved["config"].get("dataset", "")))
+    source = corpus.get("source") or str(saved["config"].get("dataset", ""))
     counts = corpus.get("splits", {}).get("train", {})
     size = ": {stories:,} stories, {tokens:,} tokens to train on".format(**counts) if counts else ""
     if Path(source).name.lower() == "tinystories":

@@ -4,6 +4,11 @@ llama.cpp's converter recognizes a tokenizer by the ids that it gives a certain 
 GPT-2's, or that puts an end-of-text first.
 """
 
+import errno
+import os
+
+import numpy as np
+
 from slm.errors import UserError
 from slm.models.gpt2 import gpt2_parameters
 from slm.text import tokenizer
@@ -26,7 +31,8 @@ NAMES = {
 def save_gguf(model, encoding, path, name):
     """Write the model and its tokenizer in float32 (llama.cpp's `llama-quantize` makes it smaller).
 
-    name: what programs show as the model's name. Raises UserError where the package gguf is missing.
+    name: what programs show as the model's name. Raises UserError where the package gguf is missing, and OSError where
+    the disk is full.
     """
     try:
         import gguf
@@ -51,11 +57,28 @@ def save_gguf(model, encoding, path, name):
     writer.add_bos_token_id(eot)
     writer.add_eos_token_id(eot)
     writer.add_add_bos_token(True)
+    parameters = {}
     for parameter_name, parameter in gpt2_parameters(model).items():
         for ours, theirs in NAMES.items():
             parameter_name = parameter_name.replace(ours, theirs)
-        writer.add_tensor(parameter_name, parameter.numpy())  # without an output.weight, llama.cpp ties the head
+        parameters[parameter_name] = parameter.numpy()
+        writer.add_tensor(parameter_name, parameters[parameter_name])  # without an output.weight, the head is tied
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    check_written(gguf.GGUFReader, path, parameters)
+
+
+def check_written(read, path, parameters):
+    """Raise OSError where a file lacks some of the parameters, {name: array}.
+
+    The writer uses ndarray.tofile, which on a full disk may lose the last numbers of an array without an error.
+    """
+    try:
+        written = {tensor.name: tensor.data for tensor in read(path).tensors}
+        whole = all(np.array_equal(written[name], numbers) for name, numbers in parameters.items())
+    except (IndexError, KeyError, ValueError):  # the end of the file is missing
+        whole = False
+    if not whole:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from slm.errors import UserError, first_line
+from slm.commands import prepare_command
+from slm.errors import UserError, first_line, print_note
 from slm.files import NEW, atomic_write, current, read_json
 from slm.text import tokenizer
 from slm.text.prepared_folder import read_meta
@@ -78,16 +79,27 @@ class TokenFile:
         return self.map().take(positions, mode="wrap").astype(np.int64)
 
 
+class TokenArray(TokenFile):
+    """Token ids in memory, (tokens,) uint16, which are read as those of a file are."""
+
+    def __init__(self, ids):
+        self.ids, self.tokens = ids, len(ids)
+
+    def map(self):
+        return self.ids
+
+
 class Corpus:
     """A prepared folder, checked: `.meta`, the tokenizer's `.tokenizer_text`, and the open token files `.files`.
 
     The files are open before they are described, so that what is described is what is read, also where prepare.py
-    replaces the folder meanwhile. Raises UserError where the folder is missing or damaged; `prepare_with` is then the
-    command to run.
+    replaces the folder meanwhile. Raises UserError, which names the command to run, where the folder is missing or
+    damaged.
     """
 
-    def __init__(self, folder, prepare_with="python prepare.py"):
+    def __init__(self, folder):
         self.folder = Path(folder)
+        prepare_with = prepare_command(self.folder.name)
         try:
             for _ in range(OPENINGS):
                 self.open()
@@ -161,6 +173,11 @@ class Corpus:
             for place in np.linspace(0, 2 * tokens, 64, endpoint=False).astype(int):
                 digest.update(contents[place : place + 4096])
         return digest.hexdigest()
+
+    def compare(self, fingerprint, model):
+        """Print a line where `model`, by its name, was trained on tokens with another fingerprint; None: not known."""
+        if fingerprint not in (None, self.fingerprint()):
+            print_note(f"{model} was trained on other tokens than those that are in {self.folder} now")
 
 
 def read_text(path):

@@ -54,7 +54,7 @@ def set_up_here(config, set_by, loaded, group):
         )
     dtype = devices.pick_dtype(config.dtype, device)
     torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
-    corpus = Corpus(Path("data") / config.dataset, config.prepare_command)
+    corpus = Corpus(Path("data") / config.dataset)
     compiled = config.compile and (device.type == "cuda" or set_by["compile"] != "default")
     reads_all = group.local_rank == 0 and (config.eval_only or corpus.meta.get("source") != OTHER_PROGRAM)
     with ThreadPoolExecutor(1) as thread:  # a GB takes a second or more, as the model and the compiler do

@@ -54,6 +54,7 @@ def model_contents(model, config, state, corpus, init_from):
         "tokenizer": corpus.tokenizer_text,
         "step": state.step,
         "tokens": state.tokens,  # trained on so far
+        "corpus": state.corpus,  # its fingerprint
     }
 
 
