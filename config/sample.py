@@ -1,4 +1,4 @@
-"""The sample on a laptop: no GPU, no network, minutes of training on two CPU cores.
+"""The sample on a laptop: no GPU, no network, three minutes of training on two CPU cores.
 
     python prepare.py --dataset sample && python train.py config/sample.py
 
