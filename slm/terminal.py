@@ -8,7 +8,6 @@ import io
 import os
 import re
 import shutil
-import signal
 import sys
 import unicodedata
 
@@ -59,7 +58,7 @@ def open_command(line):
 def no_echo():
     """Keys that are pressed during the block do not appear on the terminal; the next `input` gets them.
 
-    The terminal returns to what it was, also after SIGTERM and SIGHUP.
+    The terminal returns to what it was, also after SIGTERM and SIGHUP, which `run_script` makes exceptions.
     """
     try:
         import termios
@@ -71,16 +70,12 @@ def no_echo():
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     quiet = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    handlers = [signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in signals]
     try:
         termios.tcsetattr(terminal, termios.TCSANOW, quiet)
         yield
     finally:
         with contextlib.suppress(termios.error):  # a terminal that is gone
             termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-        for number, handler in zip(signals, handlers, strict=True):
-            signal.signal(number, handler)
 
 
 class WordWrap:

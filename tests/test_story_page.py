@@ -126,11 +126,11 @@ def test_logits_and_draws_in_node(tmp_path, bias, prompt):
     given["story"] = {"ids": ids, "promptLength": len(ids), "known": len(ids), "seed": 5}
     given["story"] |= {"temperature": 0.8, "topK": 0, "topP": 1}
     code = "".join(map(read_part, ["arithmetic.js", "model.js", "story.js"])) + TELL_IN_NODE
-    told = subprocess.run(["node", "-e", code], input=json.dumps(given), capture_output=True, text=True)
-    assert not told.returncode, told.stderr
+    result = subprocess.run(["node", "-e", code], input=json.dumps(given), capture_output=True, text=True)
+    assert not result.returncode, result.stderr
     save_page(model, encoding, tmp_path)  # the model gets the page's weights
     numbers, context = uniforms(torch.tensor([5]), 0, 60)[0], ids[-16:]
-    for number, (token, logits) in zip(numbers, json.loads(told.stdout), strict=True):
+    for number, (token, logits) in zip(numbers, json.loads(result.stdout), strict=True):
         context = newer_half(context, 16)
         with torch.no_grad():
             wanted = model(torch.tensor([context]))[0][:, -1]
