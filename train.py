@@ -235,8 +235,7 @@ def begin(config, set_by, loaded, group):
         recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
     if loaded:
         loaded.clear()  # frees its memory
-    if setup.group.world_size > 1:
-        setup.group.compare(snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
+    setup.group.compare(lambda: snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
     recorder.begin(stepper)
     if setup.compiled:
         compilation.dismiss_compiler()
@@ -266,12 +265,11 @@ def finish(run, stopped):
 def evaluate_only(config, set_by, loaded, group, path):
     """Print the validation score of the checkpoint that was loaded from `path`. Raises UserError."""
     setup = set_up(config, set_by, loaded, group)
-    if setup.group.world_size > 1:
-        setup.group.compare(snapshot.model_identity(setup.model, setup.corpus))
+    setup.group.compare(lambda: snapshot.model_identity(setup.model, setup.corpus))
     size, *_ = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
     score = setup.evaluate(setup.model, setup.group.smallest(size))
-    setup.corpus.compare(loaded.get("corpus"), path)
     if setup.group.is_main:
+        setup.corpus.compare(loaded.get("corpus"), path)
         print(f"{path}: {score}")
     setup.group.close()
 

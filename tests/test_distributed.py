@@ -150,13 +150,13 @@ for tensor, gathered in zip(parameters, group.all_gather([p.grad for p in parame
 group.sum_gradients(parameters)
 for number, parameter in enumerate(parameters):
     assert torch.equal(parameter.grad, torch.full_like(parameter, total * 10.0 ** number)), parameter.grad
-group.compare({"a": "1", "b": "2"})
+group.compare(lambda: {"a": "1", "b": "2"})
 assert group.together(lambda: 7 + rank) == 7 + rank
 from slm.errors import UserError
 def fail_in_one():
     if rank == 1:
         raise UserError("no file here")
-for wrong in (lambda: group.together(fail_in_one), lambda: group.compare({"a": str(min(rank, 1))})):
+for wrong in (lambda: group.together(fail_in_one), lambda: group.compare(lambda: {"a": str(min(rank, 1))})):
     try:
         wrong()
     except UserError as error:
@@ -208,7 +208,7 @@ for dtype in (torch.float32, torch.bfloat16):
     worked_on.clear()
     shared = after_steps(dtype, group)
     assert worked_on == 5 * [share_of(8), share_of(4)], worked_on  # 8 square matrices and 4 of 32 x 128
-    group.compare({"what Muon leaves": snapshot.digest(shared)})
+    group.compare(lambda: {"what Muon leaves": snapshot.digest(shared)})
     alone = after_steps(dtype, None)
     torch.testing.assert_close(shared, alone, rtol=0, atol=1e-5 if dtype == torch.float32 else 1e-3)
     print(f"{dtype}: {'the same' if snapshot.digest(shared) == snapshot.digest(alone) else 'rounded otherwise'}")

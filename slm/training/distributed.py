@@ -122,6 +122,9 @@ class ProcessGroup:
             name = f"agreement {self.agreements}, process "
             self.store.set(f"{name}{self.rank}", f"{socket.gethostname()}: {failure}" if failure else "")
             failures = [self.store.get(f"{name}{rank}").decode() for rank in range(self.world_size)]
+            self.store.set(f"{name}{self.rank} has read", "")
+            for rank in range(self.world_size) if self.is_main else []:  # the store may end with it
+                self.store.get(f"{name}{rank} has read")
         if failure:
             raise failure
         for rank, text in enumerate(failures):
@@ -129,10 +132,14 @@ class ProcessGroup:
                 raise UserError(f"process {rank} of {self.world_size} on {text}; every host needs the same files")
         return result
 
-    def compare(self, things):
-        """Raise UserError, in every process, where {name: text} differs from that of process 0 in any of them."""
+    def compare(self, describe):
+        """Raise UserError, in every process, where the {name: text} of describe() differs from that of process 0.
+
+        One process alone describes nothing: hashing a model takes time.
+        """
         if self.world_size == 1:
             return
+        things = describe()
         self.agreements += 1
         key = f"comparison {self.agreements}"
         if self.is_main:
