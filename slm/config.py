@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from slm.errors import UserError
 from slm.files import user_path
+from slm.values import check_bounds
 
 
 def option(default, help, at_least=None, above=None, below=None):
@@ -81,7 +82,7 @@ class TrainConfig:
     def check(self):
         """Raise UserError where a value is out of its bounds, or where two contradict each other."""
         for name in OPTIONS:
-            check_bounds(name, getattr(self, name))
+            check_bounds(name, getattr(self, name), *OPTIONS[name].metadata["bounds"])
         if self.tokens_per_step >= 2**32:
             raise UserError(f"a step of {self.tokens_per_step:,} tokens is too large: give a smaller --batch_size")
         if self.n_embd % self.n_head:
@@ -107,17 +108,6 @@ class TrainConfig:
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
 SHORTENED_WARMUP = "a tenth of the run"  # what set a warm-up that was longer than a shortened run
-
-
-def check_bounds(name, value):
-    """Raise UserError where a number is not between the bounds of its option; NaN is between none."""
-    at_least, above, below = OPTIONS[name].metadata["bounds"]
-    if at_least is not None and not value >= at_least:
-        raise UserError(f"{name} must be {'above 0' if at_least == 1 else f'{at_least} or above'}, not {value}")
-    if above is not None and not value > above:
-        raise UserError(f"{name} must be above {above}, not {value}")
-    if below is not None and not value < below:
-        raise UserError(f"{name} must be below {below:,}, not {value}")
 
 
 def merge_config(*layers):

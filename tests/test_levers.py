@@ -321,7 +321,7 @@ def test_mistakes(recipe):
     assert_mistake(mistake("--levers=ema=much"), "ema=much")
     assert_mistake(mistake("--levers=base@0"), "base@0")
     assert_mistake(mistake("--levers=base@x"), "base@x")
-    assert_mistake(mistake("--seeds=1,-2"), "--seeds", "1,-2")
+    assert_mistake(mistake("--seeds=1,-2"), "--seeds", "not -2")
     assert_mistake(mistake("--arguments=--max_iter=3"), "max_iter")
     assert_mistake(mistake("--arguments='"), "No closing quotation")
     assert_mistake(call("experiments/levers.py"), "--corpus")
