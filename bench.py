@@ -44,7 +44,7 @@ from slm.errors import UserError, did_you_mean, print_note, run_script
 from slm.files import ROOT
 from slm.models import checkpoint, load
 from slm.models.generation import generate, prompt_tokens, stream
-from slm.options import terminal_width, wrap_doc
+from slm.options import asks_for_help
 from slm.terminal import terminal_columns
 from slm.text import tokenizer
 from slm.text.corpus import Corpus
@@ -368,10 +368,8 @@ def read_arguments(arguments):
 
 
 def main():
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        names = ", ".join(name for name in OPTIONS if name not in ("init_from", "eval_only"))
-        text = f"{__doc__}\noptions:\n\n  --json      a line of JSON for each figure\n  train.py's  {names}"
-        print(wrap_doc(text, terminal_width()))
+    names = ", ".join(name for name in OPTIONS if name not in ("init_from", "eval_only"))
+    if asks_for_help(f"{__doc__}\noptions:\n\n  --json      a line of JSON for each figure\n  train.py's  {names}"):
         return
     stages, as_json, config, set_by = read_arguments(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:

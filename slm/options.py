@@ -54,6 +54,14 @@ def wrap_command(line, width):
     return [fill(text, width) for text in (command, remark and " " * 8 + remark) if text]
 
 
+def asks_for_help(text):
+    """Whether the command line of a script without an `OptionParser` asks for help; `text` is then printed."""
+    if not {"-h", "--help"} & set(sys.argv[1:]):
+        return False
+    print(wrap_doc(text, terminal_width()))
+    return True
+
+
 class OptionParser(argparse.ArgumentParser):
     """argparse whose errors are a `UserError` that names the nearest right option."""
 

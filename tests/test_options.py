@@ -98,7 +98,10 @@ def test_docs_are_wrapped(width):
     assert (width == 40) == ("    python script.py \\\n        config/tinystories.py \\\n        --learning" in wrapped)
 
 
-@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "train.py", "bench.py", "evaluate.py"])
+WITHOUT_PARSER = ["train.py", "bench.py", *(f"experiments/{name}.py" for name in ("start", "step_profile"))]
+
+
+@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "evaluate.py", *WITHOUT_PARSER])
 @pytest.mark.parametrize("width", [80, 500])
 def test_help_fits_a_terminal(monkeypatch, script, width):
     monkeypatch.setenv("COLUMNS", str(width))
