@@ -80,11 +80,14 @@ class OptionParser(argparse.ArgumentParser):
             return
         help += "" if default in (None, "") else f" (default: {default})"
         metavar = metavar or METAVARS.get(type, name.strip("-").upper())
-        type = functools.partial(read_value, name, type, may_be_empty=default == "", **bounds)
-        self.add_argument(name, default=default, type=type, help=help.replace("%", "%%"), metavar=metavar)
+
+        def add(spelling, **more):  # a sentence names the option as it was written
+            read = functools.partial(read_value, spelling, type, may_be_empty=default == "", **bounds)
+            self.add_argument(spelling, dest=name.strip("-"), type=read, **more)
+
+        add(name, default=default, help=help.replace("%", "%%"), metavar=metavar)
         if alias:
-            dest = name.strip("-")
-            self.add_argument(alias, dest=dest, default=argparse.SUPPRESS, type=type, help=argparse.SUPPRESS)
+            add(alias, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
     def texts_option(self, name, help):
         """Add `name`, which may be given several times: a list of texts, each of which may begin with a dash.

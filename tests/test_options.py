@@ -1,10 +1,9 @@
 """slm/options.py: the options of sample.py and of the other scripts that argparse reads."""
 
 import math
-from unittest import mock
 
 import pytest
-from conftest import call
+from conftest import call, parse_options, parser_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -162,42 +161,22 @@ ODD = st.sampled_from(
 )
 
 
-def parsers():
-    """{script: the OptionParser that its main makes}."""
-    found = {}
-    for script in SCRIPTS:
-
-        def keep(parser, script=script):
-            found[script] = parser
-            raise UserError("kept")
-
-        with mock.patch.object(OptionParser, "parse", keep):
-            assert call(script).status == 2 and script in found
-    return found
-
-
-@pytest.fixture(scope="module")
-def all_parsers():
-    return parsers()
-
-
 @settings(derandomize=True, max_examples=150, deadline=None, database=None)
 @given(data=st.data(), text=NUMBERS | LISTS | ODD | st.text(max_size=9))
-def test_any_text_as_the_value_of_any_option(all_parsers, data, text):
+def test_any_text_as_the_value_of_any_option(data, text):
     """A sentence in one line, or a value that the option can mean: no NaN, no infinity, no empty text for a name."""
-    parser = all_parsers[data.draw(st.sampled_from(SCRIPTS))]
+    script = data.draw(st.sampled_from(SCRIPTS))
+    parser = parser_of(script)
     actions = [action for action in parser._actions if action.option_strings and action.nargs is None]
     if not actions:
         return
     action = data.draw(st.sampled_from(actions))
     positional = ["x"] * sum(not action.option_strings and action.nargs is None for action in parser._actions)
-    parser.texts = []
-    with mock.patch("sys.argv", ["script.py", f"{action.option_strings[0]}={text}", *positional]):
-        try:
-            value = getattr(parser.parse(), action.dest)
-        except UserError as error:
-            assert len(printable(error)) < 300 and action.option_strings[0] in str(error)
-            return
+    try:
+        value = getattr(parse_options(script, [f"{action.option_strings[0]}={text}", *positional]), action.dest)
+    except UserError as error:
+        assert len(printable(error)) < 300 and action.option_strings[0] in str(error)
+        return
     if action.option_strings[0] == parser.text_name:
         assert value == [text]
         return

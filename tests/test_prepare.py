@@ -674,7 +674,7 @@ MISTAKES = {
     "a home folder of nobody": (["--dataset", "~nobody_here/good.txt"], ["~nobody_here/good.txt", "does not exist"]),
     "an empty variable": (["--dataset", "good.txt", "--vocab_of="], ["--vocab_of", "empty"]),
     "too many threads": (["--dataset", "good.txt", "--threads", "100000"], ["--threads", "100000"]),
-    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--threads"]),
+    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--num_proc must be above 0, not 0"]),
     "a word without an option": (["good.txt"], ["good.txt"]),
 }
 
