@@ -394,4 +394,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, stdout_is_result=True)
