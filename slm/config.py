@@ -90,6 +90,8 @@ class TrainConfig:
         steps = min(self.decay_steps, self.max_iters)
         if self.warmup_iters > steps:
             raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps: give fewer")
+        if self.warm_restart and self.init_from != "resume":  # a new run would move the one that was meant aside
+            raise UserError("warm_restart continues a run: give --init_from=resume too, or leave it out")
         if self.decay_lr and self.min_lr > self.learning_rate:
             raise UserError(f"min_lr {self.min_lr} is above learning_rate {self.learning_rate}: the decay would climb")
 
