@@ -89,6 +89,11 @@ class OptionParser(argparse.ArgumentParser):
         if alias:
             add(alias, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
+    def required(self, name, help):
+        """Add an argument without an option's name, which has to be given; an empty text is a mistake."""
+        read = functools.partial(read_value, name.upper(), str, may_be_empty=False)
+        self.add_argument(name, type=read, help=help, metavar=name.upper())
+
     def texts_option(self, name, help):
         """Add `name`, which may be given several times: a list of texts, each of which may begin with a dash.
 
@@ -137,7 +142,7 @@ class OptionParser(argparse.ArgumentParser):
 def read_value(name, type, text, may_be_empty, **bounds):
     """The value that `text` gives the option `name`; see `OptionParser.option`. Raises UserError."""
     if not text and not may_be_empty:  # a variable of the shell that is not set
-        raise UserError(f"{name} needs a value, and has an empty one: leave it out, or give one")
+        raise UserError(f"{name} needs a value, and what is given is empty")
     if type not in (int, float, whole_numbers):
         return type(text)
     wanted = "a whole number" if type is int else "a number" if type is float else "whole numbers, as in 1,2,4"

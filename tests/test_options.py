@@ -115,7 +115,7 @@ MISTAKES = {
     "Once upon a time": "'Once upon a time' has no option name in front of it",
     "--seed": "expected one argument",
     "--seed=--": "--seed needs a value, not --",
-    "--model=": "--model needs a value, and has an empty one",
+    "--model=": "--model needs a value, and what is given is empty",
     "--seed=7.5": "--seed must be a whole number, not '7.5'",
     "--top_p=high": "--top_p must be a number, not 'high'",
     "--list=1,,2": "--list must be whole numbers, as in 1,2,4, not '1,,2'",
