@@ -34,6 +34,7 @@ from slm.config import merge_config
 from slm.config_parser import command_line_layers, read_config_file
 from slm.errors import UserError, run_script
 from slm.evaluation.likelihood import ModelScorer, NgramScorer
+from slm.evaluation.report import left_out_lines
 from slm.evaluation.sense import (
     SENSE_NAMES,
     make_questions,
@@ -171,6 +172,8 @@ def baseline_rows(corpus_name, stories, block_size):
     corpus = Corpus(Path("data") / corpus_name)
     encoding = tokenizer.from_text(corpus.tokenizer_text)
     questions = make_questions(encoding, open_stories(stories)[1], block_size)
+    if not questions.texts:
+        raise UserError(f"nothing can be asked in data/{stories}: {next(left_out_lines(questions.reasons))}")
     tokens = corpus.files["train"].map()
     for order, size in ((1, "unigram"), (2, "bigram")):
         shares = measure(NgramScorer(tokens, encoding.n_vocab, encoding.eot_token, order), questions)

@@ -284,7 +284,7 @@ CONTRADICTIONS = {
     "dropout": ({"dropout": 1.5}, "dropout must be below 1, not 1.5"),
     "a restart of nothing": ({"warm_restart": True}, "warm_restart continues a run: give --init_from=resume too"),
     "negative": ({"weight_decay": -1.0}, "weight_decay must be 0 or above"),
-    "zero": ({"batch_size": 0}, "batch_size must be above 0, not 0"),
+    "zero": ({"batch_size": 0}, "batch_size must be 1 or above, not 0"),
     "warm-up of a longer decay": (
         {"max_iters": 12, "warmup_iters": 50, "lr_decay_iters": 100},
         "warmup_iters 50 is longer than the run of 12 steps",

@@ -372,7 +372,9 @@ def test_options_that_are_in_the_recipe_where_they_are_given(empty):
     assert "Its end." in stories_of("data/d", "train")[0]
     assert "already" in prepared("--dataset", "d", "--file_is_story", "--max_stories", "20")
     assert_mistake(call("prepare.py", "--dataset", "d", "--file_is_story"), "made with max_stories 20")
-    assert_mistake(call("prepare.py", "--dataset", "d", "--max_stories", "0"), "--max_stories must be above 0, not 0")
+    assert_mistake(
+        call("prepare.py", "--dataset", "d", "--max_stories", "0"), "--max_stories must be 1 or above, not 0"
+    )
 
 
 @pytest.mark.parametrize("name", ["My Tales.CSV.gz", "My Tales.jsonl.ZST", "My Tales.json"])
@@ -674,7 +676,7 @@ MISTAKES = {
     "a home folder of nobody": (["--dataset", "~nobody_here/good.txt"], ["~nobody_here/good.txt", "does not exist"]),
     "an empty variable": (["--dataset", "good.txt", "--vocab_of="], ["--vocab_of", "empty"]),
     "too many threads": (["--dataset", "good.txt", "--threads", "100000"], ["--threads", "100000"]),
-    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--num_proc must be above 0, not 0"]),
+    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--num_proc must be 1 or above, not 0"]),
     "a word without an option": (["good.txt"], ["good.txt"]),
 }
 

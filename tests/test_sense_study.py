@@ -128,10 +128,13 @@ def test_mistakes(here):
     assert_mistake(call("experiments/sense_study.py"), "--corpus")
     assert_mistake(call("experiments/sense_study.py", "--corpus", "small"), "--steps")
     assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--steps", "2", "--points", "0"), "--points")
+    assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--seconds", "nan"), "--seconds", "nan")
     assert_mistake(call("experiments/sense_study.py", "--corpus", "small", "--ask", "."), "config.json")
     (here / "recipe.py").write_text("n_layer = 1\n")
     options = ["--corpus", "small", "--steps", "2", "--recipe", "recipe.py", "--table", "t.csv"]
     assert_mistake(call("experiments/sense_study.py", *options, "--train='"), "No closing quotation")
+    short = call("experiments/sense_study.py", *options, "--train=--block_size=4")
+    assert_mistake(short, "nothing can be asked in data/small", "within the context")
     assert_mistake(
         call("experiments/sense_study.py", "--corpus", "small", "--steps", "2", "--sizes", "9M"), "9M", "14M"
     )
