@@ -37,11 +37,6 @@ def commands_of(page):
     ]
 
 
-# they take train.py's options
-OF_A_RUN = ["train.py", "bench.py"]
-OF_A_RUN += [f"experiments/{name}.py" for name in ("start", "step_profile", "scaling_process")]
-
-
 def commands_of_docstring(path):
     """The commands at the beginning of a script, without the remarks behind them."""
     lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()
@@ -125,14 +120,15 @@ def test_a_command_has_values_that_its_script_takes(command, monkeypatch):
     words = shlex.split(re.split(" [|>] ", command)[0])
     start = words.index("-m") + 1 if "-m" in words else next(i for i, word in enumerate(words) if word.endswith(".py"))
     script, arguments = words[start].removesuffix(".py").replace(".", "/") + ".py", words[start + 1 :]
-    if "--help" in arguments or script.startswith("docs/"):
-        return
-    if script not in OF_A_RUN:
+    code = (ROOT / script).read_text(encoding="utf-8")
+    if "OptionParser(" in code:
         options = parse_options(script, arguments)
         if script == "experiments/levers.py":
             parse_command_line(split_arguments(options.arguments))
             assert all(map(changes.parse, options.levers.split(",")))
         return
+    if "--help" in arguments or "command_line_layers(" not in code:
+        return  # else it takes train.py's options
     there = [word for word in arguments if word.startswith("--") or word in bench.STAGES or (ROOT / word).exists()]
     there += [] if any(word.startswith("config/") for word in there) else ["config/sample.py"]
     config = bench.read_arguments(there)[2] if script == "bench.py" else merge_config(*command_line_layers(there))[0]
