@@ -211,29 +211,24 @@ def nothing(parameters, run):
     pass
 
 
-def averaged(patch, weight):
-    """The model at the end is an average, which each step moves by weight(step, steps) towards the weights."""
+def average(patch, config, value):
+    """The model at the end is the mean of the weights after each of the last `value` of the steps."""
     mean = []
 
     def after(parameters, run):
         step, steps = run.state.step, run.config.max_iters
         if not mean:
             mean.extend(parameter.clone() for parameter in parameters)
-        torch._foreach_lerp_(mean, parameters, weight(step, steps))
+        torch._foreach_lerp_(mean, parameters, 1 / max(1, step - round((1 - value) * steps)))
         if step == steps:
             torch._foreach_copy_(parameters, mean)
 
     between_steps(patch, nothing, after)
 
 
-def average(patch, config, value):
-    """The model is the mean of the weights after each of the last `value` of the steps."""
-    averaged(patch, lambda step, steps: 1 / max(1, step - round((1 - value) * steps)))
-
-
 def ema(patch, config, value):
-    """The model is an exponential average of the weights, over about `value` of the run."""
-    averaged(patch, lambda step, steps: max(1 / step, 1 / max(1, value * steps)))
+    """`--ema_decay` for an average over about `value` of the run."""
+    config.ema_decay = max(0.0, 1 - 1 / (value * config.max_iters))
 
 
 def outer(patch, config, value):

@@ -140,7 +140,7 @@ class Recorder:
     def save_last(self, contents=None):
         """Save last.pt, which a resumed run continues from."""
         if self.folder:
-            more = snapshot.resume_contents(self.stepper.optimizer, self.stepper.scaler, self.state)
+            more = snapshot.resume_contents(self.stepper, self.state)
             self.folder.save("last.pt", (contents or self.contents()) | more)
 
     def finish(self, stopped):

@@ -107,7 +107,10 @@ def read_progress(loaded, path):
 
     Format 1 counted steps, of which each had the same batch. Before tokens were counted, each sequence was full.
     """
-    check_values(loaded, {"scaler": (dict,), "progress": (dict,)}, f"the contents of {path}")
+    loaded.setdefault("weights", {})
+    check_values(loaded, dict.fromkeys(("scaler", "progress", "weights"), (dict,)), f"the contents of {path}")
+    if loaded["config"].get("ema_decay") and not loaded["weights"]:
+        raise UserError(f"{path} lacks the weights beside their average: use another file")
     check_values(loaded["scaler"], SCALER, f"the scaler's numbers in {path}")
     progress, where = loaded["progress"], f"the run's numbers in {path}"
     counts_tokens = "tokens" in progress
@@ -171,6 +174,7 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
     """
     where = f"the optimizer's state in {config.out_dir}/last.pt"
     load_state(stepper.optimizer, loaded["optimizer"], state.step, where)
+    stepper.average.restore(loaded["weights"], f"the weights in {config.out_dir}/last.pt")
     if loaded["dtype"] == state.dtype:  # each type has its own scale
         stepper.scaler.load_state_dict(loaded["scaler"])
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
