@@ -206,7 +206,7 @@ def summary(rows):
         if base and lever != "base":
             line["difference"] = mean - statistics.mean(base)
             line["error"] = deviation and deviation * (1 / runs + 1 / len(base)) ** 0.5
-            if nats:
+            if nats and abs(line["difference"] / nats) < np.log(2):  # further off the line is not straight
                 tokens = int(of_lever[0]["tokens"]) / int(by_lever["base"][0]["tokens"])
                 line["saved"] = 1 - tokens / np.exp(line["difference"] / nats)
         yield line
