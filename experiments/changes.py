@@ -227,8 +227,8 @@ def average(patch, config, value):
 
 
 def ema(patch, config, value):
-    """`--ema_decay` for an average over about `value` of the run."""
-    config.ema_decay = max(0.0, 1 - 1 / (value * config.max_iters))
+    """`--ema`: an average of the weights over the last `value` of the steps."""
+    config.ema = value
 
 
 def outer(patch, config, value):
@@ -343,7 +343,7 @@ LEVERS = {  # {name: (function, its value where none is given)}, in the order in
     "cautious": (cautious, 1.0),
     "falling": (falling, 4 / 3),  # with a cosine to 0 it decays as much as the usual decay, over the run
     "average": (average, 0.2),
-    "ema": (ema, 0.02),
+    "ema": (ema, 0.05),
     "outer": (outer, 20),
     "lookahead": (lookahead, 0.6),
     "grow": (grow, 0.5),

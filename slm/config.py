@@ -43,8 +43,8 @@ class TrainConfig:
     weight_decay: float = option(0.1, "on matrices only", at_least=0, below=1e6)
     beta1: float = option(0.9, "AdamW's", at_least=0, below=1)
     beta2: float = option(0.95, "AdamW's", at_least=0, below=1)
-    ema_decay: float = option(
-        0.0, "validate and keep an average of the weights; a step keeps this share of it; 0: none", at_least=0, below=1
+    ema: float = option(
+        0.0, "validate and keep an average of the weights, over this share of the steps; 0: none", at_least=0, below=1
     )
     grad_clip: float = option(1.0, "largest norm of the gradient; 0: no clipping", at_least=0, below=1e20)
     # the schedule, in optimizer steps

@@ -1,4 +1,4 @@
-"""The average of a model's weights over the last steps: `--ema_decay`. It is what a run validates and keeps.
+"""The average of a model's weights over the last steps: `--ema`. It is what a run validates and keeps.
 
 The average is better than the weights, which each step still moves about, and so the rate need not fall to 0 (Izmailov
 et al. 2018, arXiv 1803.05407; for schedules see Hägele et al. 2024, arXiv 2405.18392, section 4).
@@ -14,19 +14,20 @@ from slm.models.tensor_file import check_tensors
 
 
 class WeightAverage:
-    """An exponential average of the parameters of `model`, of which a step keeps the share `decay`.
+    """An exponential average of the parameters of `model` over about the last `share` of the steps so far.
 
-    It begins as the plain mean of the first steps. With a decay of 0 it is the weights themselves, and costs nothing.
+    Its span grows with the run (Karras et al. 2024, arXiv 2312.02696, section 3.1), so one share suits runs of any
+    length and every validation. With a share of 0 it is the weights themselves, and costs nothing.
     """
 
-    def __init__(self, model, decay):
-        self.decay, self.parameters = decay, dict(model.named_parameters())
-        self.other = {name: parameter.detach().clone() for name, parameter in self.parameters.items() if decay}
+    def __init__(self, model, share):
+        self.share, self.parameters = share, dict(model.named_parameters())
+        self.other = {name: parameter.detach().clone() for name, parameter in self.parameters.items() if share}
 
     def update(self, step):
         """Count the weights after step 1, 2, ... Nothing in it waits for the device."""
-        if self.decay:
-            kept = min(self.decay, 1 - 1 / step)
+        if self.share:
+            kept = 1 - 1 / max(1, self.share * step)
             get_ema_multi_avg_fn(kept)(list(self.other.values()), list(self.parameters.values()), None)
 
     @contextlib.contextmanager

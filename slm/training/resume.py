@@ -109,7 +109,7 @@ def read_progress(loaded, path):
     """
     loaded.setdefault("weights", {})
     check_values(loaded, dict.fromkeys(("scaler", "progress", "weights"), (dict,)), f"the contents of {path}")
-    if loaded["config"].get("ema_decay") and not loaded["weights"]:
+    if loaded["config"].get("ema") and not loaded["weights"]:
         raise UserError(f"{path} lacks the weights beside their average: use another file")
     check_values(loaded["scaler"], SCALER, f"the scaler's numbers in {path}")
     progress, where = loaded["progress"], f"the run's numbers in {path}"

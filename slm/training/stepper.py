@@ -65,6 +65,6 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     memory = micro_batch.memory_estimate(model, size, step_model is not model)
     if config.cuda_graph and group.all(compilation.has_room(device, memory)):
         run = compilation.CapturedStep(run, group.all, recover, print_line)
-    average = WeightAverage(model, config.ema_decay)
+    average = WeightAverage(model, config.ema)
     seconds = round(time.perf_counter() - start, 1)
     return Stepper(run, step_model, size, optimizer, scaler, average, metrics, seconds)
