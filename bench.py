@@ -151,11 +151,12 @@ def bench_prepare(bench):
 
 
 def bench_loader(bench):
-    config, numbers = bench.config, itertools.count(step=bench.config.sequences_per_step)
-    path, sequences = bench.corpus.path("train"), config.sequences_per_step
-    seconds = bench.seconds(lambda: bench.setup.batches[next(numbers)])
+    config, batches, path = bench.config, bench.setup.batches, bench.corpus.path("train")
+    sequences, tokens = config.sequences_per_step, batches.tokens_per_step
+    numbers = itertools.count(step=sequences)
+    seconds = bench.seconds(lambda: batches[next(numbers)])
     plain = bench.seconds(lambda: baselines.random_batch(path, sequences, config.block_size, bench.device))
-    yield Figure("tokens/s", config.tokens_per_step / seconds, config.tokens_per_step / plain)
+    yield Figure("tokens/s", tokens / seconds, tokens / plain)
 
 
 def bench_train(bench):
@@ -163,7 +164,7 @@ def bench_train(bench):
     numbers = itertools.count(step=config.sequences_per_step)
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    speed = config.tokens_per_step / bench.seconds(lambda: stepper.run(setup.batches[next(numbers)]))
+    speed = setup.batches.tokens_per_step / bench.seconds(lambda: stepper.run(setup.batches[next(numbers)]))
     memory = torch.cuda.max_memory_reserved() / 2**30 if cuda else None
     flops = speed * setup.model.flops_per_token() / setup.group.world_size
     ceiling = devices.peak_flops(bench.device, bench.dtype)

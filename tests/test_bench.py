@@ -7,11 +7,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
 import bench
 from experiments import baselines
+from slm.errors import UserError
 
 
 def test_a_line_for_each_figure(here, monkeypatch, capsys):
@@ -86,6 +88,15 @@ def test_the_reference_batch_is_shifted_by_one(here):
     assert torch.equal(idx[:, 1:], targets[:, :-1])
     windows = np.lib.stride_tricks.sliding_window_view(tokens, 16)
     assert all((windows == row.numpy()).all(axis=1).any() for row in idx)
+
+
+def test_a_corpus_that_is_too_short(here):
+    """A window of a baseline has one token more than the context."""
+    path, device = here / "data/small/validation.bin", torch.device("cpu")
+    tokens = path.stat().st_size // 2
+    with pytest.raises(UserError, match=f"has only {tokens:,} tokens: give --block_size={tokens - 1} or less"):
+        baselines.random_batch(path, 1, tokens, device)
+    assert baselines.random_batch(path, 1, tokens - 1, device)[0].shape == (1, tokens - 1)
 
 
 def test_mistakes(here):
