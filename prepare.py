@@ -28,7 +28,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slm.commands import fitting_recipe, train_command
+from slm.commands import VOCAB_SIZES, fitting_recipe, train_command
 from slm.errors import UserError, run_script, say
 from slm.options import OptionParser
 from slm.text import sources, tokenizer
@@ -37,8 +37,6 @@ from slm.text.prepared_folder import check_name, partial_folder, prepared_alread
 from slm.text.splits import Leaks, split_off_validation
 from slm.text.story_bytes import split_name
 
-# of the recipes' data sets in config/; another text gets the size that fits it
-VOCAB_SIZES = {"sample": 2048, "tinystories": tokenizer.GPT2_VOCAB_SIZE, "tinystories_8k": 8192}
 VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
 OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story", "blank_lines")  # options of `open_source`
