@@ -252,6 +252,7 @@ LETTERS = {byte: chr(byte) for byte in PRINTABLE} | {
 BYTES = {letter: byte for byte, letter in LETTERS.items()}
 
 
+@functools.lru_cache(maxsize=1)  # two seconds for GPT-2's, and an export needs it more than once
 def to_vocabulary(encoding):
     """The encoding as Hugging Face has it: ({token: id}, [(token, token), ...] merges in order), tokens in letters."""
 
