@@ -1,4 +1,4 @@
-"""The plain ways that bench.py compares with: short forms of what nanoGPT and the tutorial do."""
+"""The plain ways that stages.py compares with: short forms of what nanoGPT and the tutorial do."""
 
 import os
 

@@ -14,7 +14,7 @@ import sys
 
 import torch
 
-from bench import Bench, bench_train
+from experiments.stages import Bench, bench_train
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
