@@ -1,6 +1,6 @@
 """Train recipes one after another, and keep what each reached in experiments/runs.csv and runs.png.
 
-    python -m experiments.runs experiments/recipes.txt     a line a run: what it is, a colon, and train.py's arguments
+    python -m experiments.runs experiments/recipes.txt     a run per line: what it is, a colon, and train.py's arguments
     python -m experiments.runs                             only draw the plot again
 
     rate 1e-3: config/tinystories_8k.py --learning_rate=1e-3 --max_iters=2000
@@ -189,10 +189,10 @@ def draw(rows):
 
 def main():
     parser = OptionParser(__doc__)
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the runs, a line each")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the runs, one per line")
     options = parser.parse()
     if options.file and not Path(options.file).is_file():
-        raise UserError(f"no file {options.file}: a line a run, `what it is: arguments of train.py`")
+        raise UserError(f"no file {options.file}: write one run per line, `what it is: arguments of train.py`")
     read_table(TABLE, FIELDS)  # a table that no row can be added to is one sentence, before any run
     for what, arguments in read_runs(options.file) if options.file else []:
         row = train(what, arguments)

@@ -51,7 +51,7 @@ def last_points(rows):
 
 
 def panels(names, title):
-    """(figure, {name: axes}), a small panel a name, with the lines of chance."""
+    """(figure, {name: axes}), a small panel per name, with the lines of chance."""
     from matplotlib import pyplot
 
     columns = 6

@@ -138,7 +138,7 @@ def merge_config(*layers):
 
 
 def config_help():
-    """The options and their defaults as text, a line each."""
+    """The options and their defaults as text, one per line."""
     options = {f"--{name}={option.default!r}": option.metadata["help"] for name, option in OPTIONS.items()}
     lines = [f"  {option:34}  {text}" for option, text in options.items()]
     return "\n".join(["options and their defaults; a recipe in config/ sets most of them:\n", *lines])

@@ -48,7 +48,7 @@ class LoadedModel:
 
     @property
     def val_loss(self):
-        """Nats a token, or None where it is not known. `val_bpb` is known with it."""
+        """Nats per token, or None where it is not known. `val_bpb` is known with it."""
         return self.contents.get("val_loss")
 
     @property

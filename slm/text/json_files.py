@@ -1,4 +1,4 @@
-"""The stories of .json and .jsonl files: a row a line, a list, or one of the layouts that pandas writes."""
+"""The stories of .json and .jsonl files: one row per line, a list, or one of the layouts that pandas writes."""
 
 import itertools
 import json

@@ -1,7 +1,7 @@
 """The vocabulary: GPT-2's byte-pair encoding, or a smaller one that is trained on the stories.
 
-A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: a line a token, its bytes in base64
-and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
+A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: one token per line, its bytes in
+base64 and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
 """
 
 import base64
