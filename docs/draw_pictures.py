@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.patches import Rectangle, Wedge
 
-from experiments.runs import save
+from experiments.tables import save
 from slm.config import TrainConfig
 from slm.config_parser import parse_command_line
 from slm.errors import run_script

@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 
-from experiments.runs import save
+from experiments.tables import save
 from slm.errors import UserError
 from slm.evaluation.sense import ITEMS, PAIRS, SENSE_NAMES, STORY_CHANCE, TEMPLATE_CHANCE, wilson
 from slm.evaluation.story_pairs import CHANGES
