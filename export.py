@@ -22,7 +22,7 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 import os
 from pathlib import Path
 
-from slm.errors import UserError, run_script
+from slm.errors import UserError, run_script, say
 from slm.files import atomic_folder, atomic_write, make_folder
 from slm.models import gpt2
 from slm.models.load import load_model
@@ -78,7 +78,7 @@ def main():
             card = model_card(loaded.contents, model, read_corpus(loaded.path), name, optimizer)
             (folder / "README.md").write_text(card, encoding="utf-8")
         size = sum(file.stat().st_size for file in target.iterdir())
-    print(f"{loaded.path}: {model.num_params() / 1e6:.2f} M parameters exported to {target} ({size / 1e6:.1f} MB)")
+    say(f"{loaded.path}: {model.num_params() / 1e6:.2f} M parameters exported to {target} ({size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -67,10 +67,10 @@ def set_lr(optimizer, lr):
             group["lr"] = lr
 
 
-def configure_optimizer(model, config, device, group=None):
+def configure_optimizer(model, config, device, processes=None):
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only.
 
-    group: the ProcessGroup that steps together; None for this process alone. Raises UserError.
+    processes: the ProcessGroup that steps together; None for this process alone. Raises UserError.
     """
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
@@ -80,7 +80,7 @@ def configure_optimizer(model, config, device, group=None):
     lr = torch.tensor(config.learning_rate, device=device) if cuda else config.learning_rate
     options = {"lr": lr, "betas": (config.beta1, config.beta2), "fused": device.type != "mps", "capturable": cuda}
     dtype = devices.pick_dtype(config.dtype, device)
-    return make_optimizer(config.optimizer, model, groups, dtype, group, **options)
+    return make_optimizer(config.optimizer, model, groups, dtype, processes, **options)
 
 
 def configure_scaler(device, dtype):

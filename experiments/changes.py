@@ -74,8 +74,8 @@ def with_kinds(patch, change):
     """Split the optimizer's groups by kind, each with its own rate, and let change(group) change each."""
 
     def make(configure_optimizer):
-        def configure(model, config, device, *group):
-            optimizer = configure_optimizer(model, config, device, *group)
+        def configure(model, *arguments):
+            optimizer = configure_optimizer(model, *arguments)
             names, split = {parameter: name for name, parameter in model.named_parameters()}, {}
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
@@ -152,8 +152,8 @@ def decay(patch, share):
     """
 
     def make(configure_optimizer):
-        def configure(model, config, device, *group):
-            optimizer = configure_optimizer(model, config, device, *group)
+        def configure(*arguments):
+            optimizer = configure_optimizer(*arguments)
             groups = [group for group in optimizer.param_groups if group["weight_decay"]]
             strengths = [group["weight_decay"] for group in groups]
             for group in groups:

@@ -85,8 +85,8 @@ class TrainConfig:
         """Raise UserError where a value is out of its bounds, or where two contradict each other."""
         for name in OPTIONS:
             check_bounds(name, getattr(self, name))
-        if self.tokens_per_step >= 2**32:
-            raise UserError(f"a step of {self.tokens_per_step:,} tokens is too large: give a smaller --batch_size")
+        if (tokens := self.sequences_per_step * self.block_size) >= 2**32:
+            raise UserError(f"a step of {tokens:,} tokens is too large: give a smaller --batch_size")
         if self.n_embd % self.n_head:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
         steps = min(self.decay_steps, self.max_iters)
@@ -102,10 +102,6 @@ class TrainConfig:
     @property
     def sequences_per_step(self):
         return self.batch_size * self.gradient_accumulation_steps
-
-    @property
-    def tokens_per_step(self):
-        return self.sequences_per_step * self.block_size
 
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
@@ -145,7 +141,7 @@ def merge_config(*layers):
 
 
 def config_help():
-    """The options and their defaults as text, a line each."""
+    """The options and their defaults as text, one per line."""
     options = {f"--{name}={option.default!r}": option.metadata["help"] for name, option in OPTIONS.items()}
     lines = [f"  {option:34}  {text}" for option, text in options.items()]
     return "\n".join(["options and their defaults; a recipe in config/ sets most of them:\n", *lines])
