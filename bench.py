@@ -34,7 +34,7 @@ from slm import commands, devices
 from slm.config import OPTIONS, merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, did_you_mean, print_note, run_script
-from slm.options import terminal_width, wrap_doc
+from slm.options import asks_for_help
 from slm.terminal import terminal_columns
 from slm.text.corpus import Corpus
 
@@ -94,10 +94,8 @@ def read_arguments(arguments):
 
 
 def main():
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        names = ", ".join(name for name in OPTIONS if name not in ("init_from", "eval_only"))
-        text = f"{__doc__}\noptions:\n\n  --json      a line of JSON for each figure\n  train.py's  {names}"
-        print(wrap_doc(text, terminal_width()))
+    names = ", ".join(name for name in OPTIONS if name not in ("init_from", "eval_only"))
+    if asks_for_help(f"{__doc__}\noptions:\n\n  --json      a line of JSON for each figure\n  train.py's  {names}"):
         return
     stages, as_json, config, set_by = read_arguments(sys.argv[1:])
     with tempfile.TemporaryDirectory() as folder:
@@ -122,4 +120,4 @@ def main():
 
 
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, stdout_is_result=True)

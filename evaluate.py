@@ -17,7 +17,6 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 import json
 import math
 import sys
-from argparse import SUPPRESS
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,17 +156,15 @@ def print_table(figures, block_size):
 def main():
     parser = OptionParser(__doc__)
     add_model_option(parser)
-    parser.option("--data", None, "the prepared corpus, a folder under data/ (default: the run's own)")
-    parser.add_argument("--dataset", dest="data", help=SUPPRESS)  # as train.py calls it
-    parser.option("--pairs", PAIRS, "pairs for each sense from the stories, at most", int)
+    about_data = "the prepared corpus, a folder under data/ (default: the run's own)"
+    parser.option("--data", None, about_data, alias="--dataset")  # as train.py calls it
+    parser.option("--pairs", PAIRS, "pairs for each sense from the stories, at most", int, at_least=1)
     add_sampling_options(parser, num_samples=100, seed=SEED)
     parser.option("--json", False, "print the figures as JSON")
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     parser.option("--dtype", "auto", "of the loss and the stories: auto, float32, bfloat16 or float16")
     options = parser.parse()
     sampling = sampling_arguments(options)
-    if options.pairs < 1:
-        raise UserError(f"--pairs must be at least 1, not {options.pairs}")
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
     loaded = load_model(options.model, device)

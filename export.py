@@ -19,11 +19,10 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 
 # isort: split
 
-import os
 from pathlib import Path
 
 from slm.errors import UserError, run_script, say
-from slm.files import atomic_folder, atomic_write, make_folder
+from slm.files import atomic_folder, atomic_write, make_folder, user_path
 from slm.models import gpt2
 from slm.models.load import load_model
 from slm.models.model_card import model_card, read_corpus
@@ -36,11 +35,11 @@ from slm.training.optimizers import describe_optimizer
 
 def main():
     parser = OptionParser(__doc__)
-    parser.add_argument("model", metavar="MODEL", help="the run, a checkpoint file, or another model to convert")
-    parser.add_argument("target", metavar="TARGET", help="the folder to make, or a file that ends in .html or .gguf")
+    parser.required("model", "the run, a checkpoint file, or another model to convert")
+    parser.required("target", "the folder to make, or a file that ends in .html or .gguf")
     parser.option("--gguf", False, "write model.gguf for llama.cpp into the folder too")
     options = parser.parse()
-    target = Path(os.path.expanduser(options.target))
+    target = Path(user_path(options.target))
     suffix = target.suffix.lower()
     page, gguf = suffix in (".html", ".htm"), suffix == ".gguf"
     if (page or gguf) and options.gguf:

@@ -41,6 +41,7 @@ VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to 
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
 OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story", "blank_lines")  # options of `open_source`
 OPTIONAL = (*OF_THE_SOURCE, "drop_leaks")  # options that are in a recipe only where they are given
+MOST_THREADS = 2**12  # more than any machine has cores
 BEGINNING = 80  # letters of a story that are shown
 
 
@@ -59,7 +60,8 @@ def parse_options():
     parser.option("--text_column", "text", "the column that holds the stories; a.b: the column b inside of a")
     parser.option("--file_is_story", False, "each .txt file is one story, whatever is in it")
     parser.option("--blank_lines", False, "blank lines separate the stories of a .txt, whatever is in it")
-    parser.option("--max_stories", None, "the first N stories of each split that the source has (default: all)", int)
+    about_stories = "the first N stories of each split that the source has (default: all)"
+    parser.option("--max_stories", None, about_stories, int, at_least=1)
     parser.option("--split", None, "the split to train on, where it is not called train")
     parser.option("--config", None, "the configuration of a data set on the hub that has several")
     parser.option(
@@ -72,15 +74,18 @@ def parse_options():
         VALIDATION_FRACTION,
         f"to validate on, where the source has no such split; of a short text a tenth, up to {LEAST_STORIES} stories",
         float,
+        above=0,
+        below=1,
     )
     parser.option("--drop_leaks", False, "leave stories out of validation that are in train too")
     parser.option("--allow_bad_rows", False, "leave out rows that cannot be read, even if they are more than 1 %%")
-    parser.option("--threads", os.cpu_count() or 1, "threads that tokenize", int, alias="--num_proc")
+    cores = os.cpu_count() or 1
+    parser.option("--threads", cores, "threads that tokenize", int, alias="--num_proc", at_least=1, below=MOST_THREADS)
     parser.option("--force", False, "prepare again, even if everything is in place")
     options = parser.parse()
 
     options.dataset = sources.plain_name(options.dataset)
-    last_part = split_name(Path(options.dataset).expanduser().resolve().name)[0]
+    last_part = split_name(sources.local_path(options.dataset).resolve().name)[0]
     last_part = re.sub(r"[^\w.-]+", "_", last_part).lower()
     options.name = options.name or last_part
     check_name(options.name)
@@ -88,10 +93,6 @@ def parse_options():
         raise UserError("--vocab_of brings its own vocabulary size: leave --vocab_size out")
     if options.vocab_size is None:
         options.vocab_size = VOCAB_SIZES.get(options.name) or VOCAB_SIZES.get(last_part)
-    if options.max_stories is not None and options.max_stories < 1:
-        raise UserError(f"--max_stories must be at least 1, not {options.max_stories}")
-    if options.threads < 1:
-        raise UserError(f"--threads must be at least 1, not {options.threads}")
     return options
 
 

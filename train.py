@@ -31,7 +31,7 @@ from slm import devices
 from slm.config import TrainConfig, config_help, merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
-from slm.options import terminal_width, wrap_doc
+from slm.options import asks_for_help
 from slm.training import compilation, micro_batch, resume, snapshot
 from slm.training.optimizers import make_optimizer
 from slm.training.recorder import Recorder
@@ -286,8 +286,7 @@ def evaluate_only(config, set_by, loaded, group, path):
 
 
 def main():
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(wrap_doc(f"{__doc__}\n{config_help()}", terminal_width()))
+    if asks_for_help(f"{__doc__}\n{config_help()}"):
         return
     layers = command_line_layers(sys.argv[1:])
     group = join_processes(merge_config(*layers)[0])

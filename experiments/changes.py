@@ -366,6 +366,8 @@ def parse(lever):
         raise UserError(f"the lever {lever!r} needs numbers behind = and @: {error}") from error
     if not 0 < share < math.inf:
         raise UserError(f"the lever {lever!r} needs a share above 0 behind @")
+    if not all(math.isfinite(value) for _, value in pulled):
+        raise UserError(f"the lever {lever!r} needs finite numbers behind =")
     return share, pulled
 
 

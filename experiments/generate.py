@@ -153,19 +153,13 @@ def generate(batch, paths, wanted):
 def read_options():
     parser = OptionParser(__doc__)
     add_model_option(parser)
-    parser.option("--tokens", 60e6, "tokens to train on", float)
+    parser.option("--tokens", 60e6, "tokens to train on", float, at_least=1, below=1e12)
     parser.option("--name", "generated", "the corpus is data/NAME")
-    parser.option("--slots", 4096, "stories at once", int)
-    parser.option("--seed", 1337, "the one source of randomness", int)
+    parser.option("--slots", 4096, "stories at once, one in 64 of them for validation", int, at_least=2)
+    parser.option("--seed", 1337, "the one source of randomness", int, at_least=0, below=2**62)
     parser.option("--device", "auto", "auto, cpu, cuda, cuda:N or mps")
     options = parser.parse()
     check_name(options.name)
-    if not 1 <= options.tokens < 1e12:
-        raise UserError(f"--tokens must be at least 1 and below 1e12, not {options.tokens}")
-    if options.slots < 2:
-        raise UserError(f"--slots must be at least 2, one of them for validation, not {options.slots}")
-    if not 0 <= options.seed < 2**62:
-        raise UserError(f"--seed must be at least 0 and below 2**62, not {options.seed}")
     return options
 
 

@@ -39,7 +39,7 @@ from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.files import ROOT
-from slm.options import OptionParser
+from slm.options import OptionParser, whole_numbers
 from slm.training import compilation
 from slm.training.log import read_log
 from slm.training.run_folder import read_description
@@ -150,9 +150,7 @@ def try_levers(options):
     """Run what the command line asks for and the table lacks. Raises UserError."""
     setting = {name: getattr(options, name) for name in SETTING}
     levers = [lever for lever in options.levers.split(",") if lever]
-    if not options.seeds or not all(seed.strip().isdecimal() for seed in options.seeds.split(",")):
-        raise UserError(f"--seeds must be whole numbers, as in 1337,1338, not {options.seeds!r}")
-    seeds = [int(seed) for seed in options.seeds.split(",")]
+    seeds = options.seeds
     for lever in levers:
         with changes.pull(lever, config := read_config(setting, seeds[0])[0]):
             config.check()
@@ -247,9 +245,10 @@ def main():
     parser.option("--recipe", "config/small_corpus.py", "the recipe of the base")
     parser.option("--arguments", "", "more of train.py's arguments, for all runs")
     parser.option("--levers", "base", "what to try, in the order in which it is tried")
-    parser.option("--seeds", "1337,1338,1339", "the first is every lever's, the others are for the best")
+    about_seeds = "the first is every lever's, the others are for the best"
+    parser.option("--seeds", "1337,1338,1339", about_seeds, whole_numbers, at_least=0)
     parser.option("--gpus", None, "their numbers, as in 0,1, or cpu (default: all)")
-    parser.option("--minutes", 1e6, "begin no run that would end later", float)
+    parser.option("--minutes", 1e6, "begin no run that would end later", float, at_least=0)
     parser.option("--table", False, "run nothing")
     options = parser.parse()
     if not options.table and not options.corpus:

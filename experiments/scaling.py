@@ -26,7 +26,7 @@ from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.files import ROOT
-from slm.options import OptionParser
+from slm.options import OptionParser, whole_numbers
 from slm.text.corpus import Corpus
 from slm.training.run_folder import describe_run
 
@@ -139,15 +139,12 @@ def draw(recipes):
     save(figure, PLOT)
 
 
-def read_processes(text, device):
-    """The numbers of processes in `text`, or the powers of two up to what `device` has. Raises UserError."""
+def check_processes(numbers, device):
+    """The numbers of processes in order, or the powers of two up to what `device` has. Raises UserError."""
     gpus = torch.cuda.device_count() if device.type == "cuda" else None
-    if not text:
+    if not numbers:
         return [2**power for power in range((gpus or os.cpu_count()).bit_length())]
-    parts = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise UserError(f"--processes must be whole numbers above 0, as in 1,2,4,8, not {text!r}")
-    numbers = sorted({int(part) for part in parts})
+    numbers = sorted(set(numbers))
     if gpus and numbers[-1] > gpus:
         raise UserError(
             f"--processes {numbers[-1]} needs as many GPUs, and this machine has {gpus}: give at most {gpus}"
@@ -157,9 +154,7 @@ def read_processes(text, device):
 
 def measure_all(options):
     """Measure what the command line asks for, and add it to the table. Raises UserError."""
-    processes = read_processes(options.processes, devices.pick_device(options.device))
-    if options.steps < 1:
-        raise UserError(f"--steps must be at least 1, not {options.steps}")
+    processes = check_processes(options.processes, devices.pick_device(options.device))
     configs = {recipe: merge_config(*command_line_layers([recipe])) for recipe in options.recipes}
     for config, _ in configs.values():
         Corpus(Path("data") / config.dataset)
@@ -177,8 +172,9 @@ def measure_all(options):
 def main():
     parser = OptionParser(__doc__)
     parser.add_argument("recipes", nargs="*", default=RECIPES, metavar="RECIPE", help=f"default: {' '.join(RECIPES)}")
-    parser.option("--processes", None, "how many, as in 1,2,4,8 (default: the powers of two up to the number of GPUs)")
-    parser.option("--steps", 50, "how many steps of the recipe's run, for the losses", int)
+    about_processes = "how many, as in 1,2,4,8 (default: the powers of two up to the number of GPUs)"
+    parser.option("--processes", None, about_processes, whole_numbers, "N,N", at_least=1)
+    parser.option("--steps", 50, "how many steps of the recipe's run, for the losses", int, at_least=1)
     parser.option("--device", "auto", "auto, cpu or cuda")
     parser.option("--backend", "auto", "torch.distributed's: auto, nccl or gloo")
     parser.option("--draw", False, "measure nothing")

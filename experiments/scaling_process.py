@@ -19,6 +19,7 @@ from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
+from slm.options import asks_for_help
 from slm.training.setup import join_processes
 from slm.training.train_state import TrainState
 from train import get_lr, seed_dropout, set_lr
@@ -52,6 +53,8 @@ def measure(step, arguments, steps, group):
 
 
 def main():
+    if asks_for_help(__doc__):
+        return
     steps, *arguments = sys.argv[1:]
     output = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):

@@ -42,7 +42,7 @@ from slm.evaluation.sense import (
 from slm.evaluation.sense import story_texts as read_texts
 from slm.files import ROOT
 from slm.models.load import load_model
-from slm.options import OptionParser
+from slm.options import OptionParser, whole_numbers
 from slm.text import tokenizer
 from slm.text.corpus import Corpus
 from slm.training.log import read_log
@@ -242,7 +242,7 @@ def study(options):
 
     for budget in budgets:
         runs = [
-            Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seed_list
+            Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seeds
         ]  # the largest first, so that none is left alone at the end
         runs = [run for run in runs if not table.has(run.key())]
         print(f"{options.corpus}, equal {budget}: {len(runs)} runs on {len(gpus) or 1} devices", flush=True)
@@ -269,13 +269,13 @@ def read_options():
     parser.option("--corpus", None, "the prepared corpus, a folder under data/")
     parser.option("--stories", None, "the corpus whose validation stories make the pairs (default: --corpus)")
     parser.option("--recipe", "config/small_corpus.py", "the recipe whose sizes are changed")
-    parser.option("--steps", 0, "train every size for so many steps", int)
-    parser.option("--seconds", 0.0, "train every size for so many seconds", float)
+    parser.option("--steps", 0, "train every size for so many steps", int, at_least=0)
+    parser.option("--seconds", 0.0, "train every size for so many seconds", float, at_least=0)
     parser.option("--sizes", ",".join(SIZES), "which sizes, the largest first")
-    parser.option("--seeds", "1337", "seeds, with commas between them")
-    parser.option("--points", 20, "checkpoints of a run that are asked", int)
+    parser.option("--seeds", "1337", "seeds, with commas between them", whole_numbers, at_least=0)
+    parser.option("--points", 20, "checkpoints of a run that are asked", int, at_least=1)
     parser.option("--gpus", "", "numbers of GPUs, with commas between them (default: all)")
-    parser.option("--minutes", 1e6, "stop after so many minutes", float)
+    parser.option("--minutes", 1e6, "stop after so many minutes", float, at_least=0)
     parser.option("--out_dir", "out/study", "the folder of the runs")
     parser.option("--table", str(TABLE), "the table")
     parser.option("--train", "", "more options of train.py, in quotes")
@@ -287,14 +287,8 @@ def read_options():
         raise UserError("give --corpus, a folder under data/")
     if not (options.draw or options.ask or options.steps > 0 or options.seconds > 0):
         raise UserError("give --steps or --seconds, the budget of every size")
-    if options.points < 1:
-        raise UserError(f"--points must be at least 1, not {options.points}")
     if unknown := [size for size in options.sizes.split(",") if size not in SIZES]:
         raise UserError(f"unknown size {unknown[0]}: give some of {', '.join(SIZES)}")
-    try:
-        options.seed_list = [int(seed) for seed in options.seeds.split(",")]
-    except ValueError as error:
-        raise UserError(f"--seeds must be whole numbers with commas between them, not {options.seeds}") from error
     if not (options.draw or options.ask):
         read_config_file(options.recipe)  # a mistake in it is one sentence, before any run
     return options

@@ -23,6 +23,7 @@ from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.files import ROOT
+from slm.options import asks_for_help
 
 COMMAND_BEGAN = "START_COMMAND_BEGAN"  # the environment variable with the time at which the parent started a run
 FIRST_STEP = "first step done"
@@ -138,8 +139,7 @@ def measure(arguments, cache):
 
 
 def main():
-    if len(sys.argv) < 2 or {"-h", "--help"} & set(sys.argv[1:]):
-        print(__doc__)
+    if asks_for_help(__doc__):
         return
     merge_config(*command_line_layers(sys.argv[1:]))[0].check()
     begin = time.time()

@@ -25,6 +25,7 @@ from experiments.stages import Bench
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
+from slm.options import asks_for_help
 from slm.training import muon
 from slm.training.setup import join_processes
 from train import train_step
@@ -108,6 +109,8 @@ def table(found, steps):
 
 
 def main():
+    if asks_for_help(__doc__):
+        return
     config, set_by = merge_config(*command_line_layers(sys.argv[1:]))
     config.check()
     with contextlib.redirect_stdout(sys.stderr):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, fields
 
 from slm.errors import UserError
 from slm.files import user_path
+from slm.values import check_bounds
 
 
 def option(default, help, at_least=None, above=None, below=None):
@@ -84,7 +85,7 @@ class TrainConfig:
     def check(self):
         """Raise UserError where a value is out of its bounds, or where two contradict each other."""
         for name in OPTIONS:
-            check_bounds(name, getattr(self, name))
+            check_bounds(name, getattr(self, name), *OPTIONS[name].metadata["bounds"])
         if (tokens := self.sequences_per_step * self.block_size) >= 2**32:
             raise UserError(f"a step of {tokens:,} tokens is too large: give a smaller --batch_size")
         if self.n_embd % self.n_head:
@@ -92,6 +93,8 @@ class TrainConfig:
         steps = min(self.decay_steps, self.max_iters)
         if self.warmup_iters > steps:
             raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps: give fewer")
+        if self.warm_restart and self.init_from != "resume":  # a new run would move the one that was meant aside
+            raise UserError("warm_restart continues a run: give --init_from=resume too, or leave it out")
         if self.decay_lr and self.min_lr > self.learning_rate:
             raise UserError(f"min_lr {self.min_lr} is above learning_rate {self.learning_rate}: the decay would climb")
 
@@ -106,17 +109,6 @@ class TrainConfig:
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
 SHORTENED_WARMUP = "a tenth of the run"  # what set a warm-up that was longer than a shortened run
-
-
-def check_bounds(name, value):
-    """Raise UserError where a number is not between the bounds of its option; NaN is between none."""
-    at_least, above, below = OPTIONS[name].metadata["bounds"]
-    if at_least is not None and not value >= at_least:
-        raise UserError(f"{name} must be {'above 0' if at_least == 1 else f'{at_least} or above'}, not {value}")
-    if above is not None and not value > above:
-        raise UserError(f"{name} must be above {above}, not {value}")
-    if below is not None and not value < below:
-        raise UserError(f"{name} must be below {below:,}, not {value}")
 
 
 def merge_config(*layers):

@@ -1,6 +1,7 @@
 """Options of a script's command line, and the options that every script which generates stories shares."""
 
 import argparse
+import functools
 import math
 import re
 import shutil
@@ -8,8 +9,10 @@ import sys
 
 from slm.errors import UserError, did_you_mean
 from slm.terminal import fill
+from slm.values import check_bounds, shown
 
 METAVARS = {int: "N", float: "N"}  # other values are named after their option
+LARGEST = 2**63  # of whole numbers, where an option has no bound
 WIDEST_HELP = 118  # columns
 
 
@@ -51,6 +54,14 @@ def wrap_command(line, width):
     return [fill(text, width) for text in (command, remark and " " * 8 + remark) if text]
 
 
+def asks_for_help(text):
+    """Whether the command line of a script without an `OptionParser` asks for help; `text` is then printed."""
+    if not {"-h", "--help"} & set(sys.argv[1:]):
+        return False
+    print(wrap_doc(text, terminal_width()))
+    return True
+
+
 class OptionParser(argparse.ArgumentParser):
     """argparse whose errors are a `UserError` that names the nearest right option."""
 
@@ -58,20 +69,30 @@ class OptionParser(argparse.ArgumentParser):
         super().__init__(description=doc, formatter_class=HelpFormatter, allow_abbrev=False)
         self.text_name, self.texts = None, []
 
-    def option(self, name, default, help, type=str, metavar=None, alias=None):
+    def option(self, name, default, help, type=str, metavar=None, alias=None, **bounds):
         """Add `name` with its default, which its help shows unless it is None; a flag where the default is False.
 
-        alias: another name of it, which works and which the help does not list.
+        type: str, int, float, `whole_numbers`, or a function of the text that may raise UserError. alias: another name
+        of it, which works and which the help does not list. bounds: of a number, as `check_bounds` takes them.
         """
         if default is False:
             self.add_argument(name, action="store_true", help=help)
             return
         help += "" if default in (None, "") else f" (default: {default})"
         metavar = metavar or METAVARS.get(type, name.strip("-").upper())
-        self.add_argument(name, default=default, type=type, help=help.replace("%", "%%"), metavar=metavar)
+
+        def add(spelling, **more):  # a sentence names the option as it was written
+            read = functools.partial(read_value, spelling, type, may_be_empty=default == "", **bounds)
+            self.add_argument(spelling, dest=name.strip("-"), type=read, **more)
+
+        add(name, default=default, help=help.replace("%", "%%"), metavar=metavar)
         if alias:
-            dest = name.strip("-")
-            self.add_argument(alias, dest=dest, default=argparse.SUPPRESS, type=type, help=argparse.SUPPRESS)
+            add(alias, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+    def required(self, name, help):
+        """Add an argument without an option's name, which has to be given; an empty text is a mistake."""
+        read = functools.partial(read_value, name.upper(), str, may_be_empty=False)
+        self.add_argument(name, type=read, help=help, metavar=name.upper())
 
     def texts_option(self, name, help):
         """Add `name`, which may be given several times: a list of texts, each of which may begin with a dash.
@@ -83,7 +104,10 @@ class OptionParser(argparse.ArgumentParser):
 
     def parse(self):
         """The options of the command line. Raises UserError."""
-        options, unknown = self.parse_known_intermixed_args(self.take_texts(sys.argv[1:]))
+        arguments = self.take_texts(sys.argv[1:])
+        if lost := [argument for argument in arguments if argument.startswith("-") and argument.endswith("=--")]:
+            raise UserError(f"{lost[0][:-3]} needs a value, not --")  # which argparse would take away
+        options, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             known = [string for action in self._actions for string in action.option_strings]
             if not unknown[0].startswith("-"):
@@ -115,6 +139,32 @@ class OptionParser(argparse.ArgumentParser):
         raise UserError(message)
 
 
+def read_value(name, type, text, may_be_empty, **bounds):
+    """The value that `text` gives the option `name`; see `OptionParser.option`. Raises UserError."""
+    if not text and not may_be_empty:  # a variable of the shell that is not set
+        raise UserError(f"{name} needs a value, and what is given is empty")
+    if type not in (int, float, whole_numbers):
+        return type(text)
+    wanted = "a whole number" if type is int else "a number" if type is float else "whole numbers, as in 1,2,4"
+    try:
+        value = type(text)
+        numbers = value if isinstance(value, list) else [value]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError("NaN and infinity")
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"{name} must be {wanted}, not {shown(text)}") from error
+    if type is not float:
+        bounds = {"below": LARGEST} | bounds
+    for number in numbers:
+        check_bounds(name, number, **bounds)
+    return value
+
+
+def whole_numbers(text):
+    """[1, 2, 4] of "1,2,4"."""
+    return [int(number) for number in text.split(",")]
+
+
 def add_model_option(parser):
     """Add --model, which --out_dir is an alias of; slm/models/load.py knows what it may name."""
     kinds = "a run, a checkpoint, a Hugging Face folder, or a GPT-2 of the hub"
@@ -122,26 +172,19 @@ def add_model_option(parser):
 
 
 def add_sampling_options(parser, num_samples=1, seed=None):
-    """Add the options of sampling stories; `sampling_arguments` checks them."""
-    parser.option("--num_samples", num_samples, "how many stories", int)
-    parser.option("--max_new_tokens", 500, "the length at which a story without an end is cut, in tokens", int)
-    parser.option("--temperature", 0.8, "below 1 safer, above 1 wilder; 0: always the likeliest token", float)
-    parser.option("--top_k", 200, "sample from the k likeliest tokens; 0: from all", int)
-    parser.option("--top_p", 1.0, "sample from the likeliest tokens that together have this probability", float, "F")
+    """Add the options of sampling stories."""
+    parser.option("--num_samples", num_samples, "how many stories", int, at_least=1, below=2**20)
+    about_length = "the length at which a story without an end is cut, in tokens"
+    parser.option("--max_new_tokens", 500, about_length, int, at_least=1)
+    about_temperature = "below 1 safer, above 1 wilder; 0: always the likeliest token"
+    parser.option("--temperature", 0.8, about_temperature, float, at_least=0)
+    parser.option("--top_k", 200, "sample from the k likeliest tokens; 0: from all", int, at_least=0)
+    about_top_p = "sample from the likeliest tokens that together have this probability"
+    parser.option("--top_p", 1.0, about_top_p, float, "F", above=0, at_most=1)
     random = " (default: a random one, printed)" if seed is None else ""
-    parser.option("--seed", seed, f"the same seed gives the same stories{random}", int)
+    parser.option("--seed", seed, f"the same seed gives the same stories{random}", int, at_least=0)
 
 
 def sampling_arguments(options):
-    """{temperature, top_k, top_p}, the arguments of `generate`. Raises UserError for a value out of bounds."""
-    for name, valid, wanted in (
-        ("num_samples", options.num_samples >= 1, "at least 1"),
-        ("max_new_tokens", options.max_new_tokens >= 1, "at least 1"),
-        ("temperature", 0 <= options.temperature < math.inf, "0 (always the likeliest token) or above"),
-        ("top_k", options.top_k >= 0, "0 (all tokens) or above"),
-        ("top_p", 0 < options.top_p <= 1, "above 0 and at most 1"),
-        ("seed", options.seed is None or 0 <= options.seed < 2**63, "at least 0 and below 2**63"),
-    ):
-        if not valid:
-            raise UserError(f"--{name} must be {wanted}, not {getattr(options, name)}")
+    """{temperature, top_k, top_p}, the arguments of `generate`."""
     return {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}

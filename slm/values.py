@@ -18,6 +18,18 @@ def is_valid(value, kind, at_least=None, above=None, below=None):
     )
 
 
+def check_bounds(name, value, at_least=None, above=None, below=None, at_most=None):
+    """Raise UserError where a number is not within the bounds of its option; NaN is within none."""
+    if at_least is not None and not value >= at_least:
+        raise UserError(f"{name} must be {'above 0' if at_least == 1 else f'{at_least} or above'}, not {value}")
+    if above is not None and not value > above:
+        raise UserError(f"{name} must be above {above}, not {value}")
+    if below is not None and not value < below:
+        raise UserError(f"{name} must be below {below:,}, not {value}")
+    if at_most is not None and not value <= at_most:
+        raise UserError(f"{name} must be {at_most} or below, not {value}")
+
+
 def check_values(values, table, where):
     """Raise UserError, which begins with `where`, unless `values` is a dict whose values are as `table` says.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import io
 import json
 import locale
@@ -17,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from forked import ForkedProcess
@@ -179,6 +181,31 @@ def start_command(command, cwd, **options):
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment()} | options
     STARTED.append(subprocess.Popen(command, cwd=cwd, **options))
     return STARTED[-1]
+
+
+@functools.cache
+def parser_of(script):
+    """The OptionParser that the `main` of a script makes."""
+    from slm.errors import UserError
+    from slm.options import OptionParser
+
+    found = []
+
+    def keep(parser):
+        found.append(parser)
+        raise UserError("kept")
+
+    with mock.patch.object(OptionParser, "parse", keep):
+        assert call(script).status == 2
+    return found[0]
+
+
+def parse_options(script, arguments):
+    """What a script with an OptionParser reads from these arguments. Raises UserError."""
+    parser = parser_of(script)
+    parser.texts = []
+    with mock.patch.object(sys, "argv", [script, *arguments]):
+        return parser.parse()
 
 
 def call_on_terminal(script, *arguments, cwd, columns=80):

@@ -1,10 +1,14 @@
 """bench.py: each stage measures, and its references do the same work."""
 
+import errno
+import io
 import json
 import os
+import runpy
 import shutil
 import time
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -32,6 +36,19 @@ def test_a_line_for_each_figure(here, monkeypatch, capsys):
         assert figure["value"] > 0 and figure["what"] and figure["torch"] == torch.__version__
     assert sum(figure["plain"] is not None for figure in figures) == 7
     assert not (here / "out").exists()
+
+
+def test_figures_that_cannot_be_written_are_no_success(here, monkeypatch, capsys):
+    """On a full disk it ends at the first one, with a sentence: the file is what the command is for."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")
+    monkeypatch.setattr("sys.argv", [str(ROOT / "bench.py"), "loader", "train", "--json", *SMALL_RUN])
+    out = io.StringIO()
+    out.write = mock.Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr("sys.stdout", out)
+    with pytest.raises(SystemExit) as leaving:
+        runpy.run_path(str(ROOT / "bench.py"), run_name="__main__")
+    assert leaving.value.code == 2 and out.write.call_count == 1
+    assert "bench.py: cannot write to standard output: No space left on device" in capsys.readouterr().err
 
 
 def test_starting_is_measured(here, monkeypatch, capsys):

@@ -282,6 +282,7 @@ CONTRADICTIONS = {
     "heads": ({"n_embd": 30, "n_head": 4}, "n_embd 30 is not divisible by n_head 4"),
     "a climb": ({"learning_rate": 1e-4, "min_lr": 5e-4}, "min_lr 0.0005 is above learning_rate 0.0001"),
     "dropout": ({"dropout": 1.5}, "dropout must be below 1, not 1.5"),
+    "a restart of nothing": ({"warm_restart": True}, "warm_restart continues a run: give --init_from=resume too"),
     "negative": ({"weight_decay": -1.0}, "weight_decay must be 0 or above"),
     "zero": ({"batch_size": 0}, "batch_size must be above 0, not 0"),
     "warm-up of a longer decay": (

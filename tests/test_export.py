@@ -413,9 +413,18 @@ def test_mistakes(folder):
         (("out/nothing", "f"), ["out/nothing", "train a model first"]),
         (("bad.pt", "f"), ["bad.pt", "damaged"]),
         (("run", "f", "--gguff"), ["--gguff", "did you mean --gguf"]),
+        (("", "f"), ["MODEL", "empty"]),  # a variable of the shell that is not set
+        (("run", "new/" + "é" * 130 + ".html"), ["at most 255 bytes"]),
+        (("run", "~nobody_here/f"), ["no user", "~nobody_here"]),
     ):
         assert_mistake(call("export.py", *arguments), *words)
     assert {path.name for path in folder.iterdir()} == {"run", "bad.pt"}
+
+
+def test_a_name_that_commands_a_terminal(folder):
+    result = call("export.py", "run", "red\x1b[31m\n.gguf")
+    assert result.status == 0 and (folder / "red\x1b[31m\n.gguf").exists()
+    assert "red\\x1b[31m\\n.gguf" in result.out and len(result.out.splitlines()) == 1
 
 
 @pytest.mark.parametrize("package", ["tokenizers", "safetensors.torch", "gguf"])

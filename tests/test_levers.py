@@ -322,9 +322,11 @@ def test_mistakes(recipe):
 
     assert_mistake(mistake("--levers=base,cautius"), "cautius", "cautious")
     assert_mistake(mistake("--levers=ema=much"), "ema=much")
+    assert_mistake(mistake("--levers=floor=0.1+ema=nan"), "ema=nan", "finite")
     assert_mistake(mistake("--levers=base@0"), "base@0")
+    assert_mistake(mistake("--minutes=nan"), "--minutes must be a number, not 'nan'")
     assert_mistake(mistake("--levers=base@x"), "base@x")
-    assert_mistake(mistake("--seeds=1,-2"), "--seeds", "1,-2")
+    assert_mistake(mistake("--seeds=1,-2"), "--seeds", "not -2")
     assert_mistake(mistake("--arguments=--max_iter=3"), "max_iter")
     assert_mistake(mistake("--arguments='"), "No closing quotation")
     assert_mistake(call("experiments/levers.py"), "--corpus")

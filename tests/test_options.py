@@ -1,12 +1,21 @@
 """slm/options.py: the options of sample.py and of the other scripts that argparse reads."""
 
-import argparse
+import math
 
 import pytest
-from conftest import call
+from conftest import call, parse_options, parser_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from slm.errors import UserError
-from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments, wrap_doc
+from slm.errors import UserError, printable
+from slm.options import (
+    OptionParser,
+    add_model_option,
+    add_sampling_options,
+    sampling_arguments,
+    whole_numbers,
+    wrap_doc,
+)
 
 
 def parse(monkeypatch, *arguments, **defaults):
@@ -14,6 +23,8 @@ def parse(monkeypatch, *arguments, **defaults):
     parser = OptionParser("A script.")
     parser.option("--name", "x", "a name")
     parser.option("--loud", False, "a flag")
+    parser.option("--list", "3,5", "numbers", whole_numbers, at_least=0)
+    parser.option("--note", "", "may be empty")
     parser.texts_option("--text", "a text")
     add_model_option(parser)
     add_sampling_options(parser, **defaults)
@@ -26,6 +37,7 @@ def test_defaults_and_types(monkeypatch):
     assert sampling_arguments(options) == {"temperature": 0.8, "top_k": 200, "top_p": 1.0}
     options = parse(monkeypatch, "--loud", "--top_k", "0", "--top_p=0.5", "--name", "y")
     assert (options.name, options.loud, options.top_k, options.top_p) == ("y", True, 0, 0.5)
+    assert options.list == [3, 5] and parse(monkeypatch, "--list=8", "--note=").list == [8]
     options = parse(monkeypatch, num_samples=20, seed=7)
     assert (options.num_samples, options.seed) == (20, 7)
 
@@ -85,7 +97,10 @@ def test_docs_are_wrapped(width):
     assert (width == 40) == ("    python script.py \\\n        config/tinystories.py \\\n        --learning" in wrapped)
 
 
-@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "train.py", "bench.py", "evaluate.py"])
+WITHOUT_PARSER = ["train.py", "bench.py", *(f"experiments/{name}.py" for name in ("start", "step_profile"))]
+
+
+@pytest.mark.parametrize("script", ["sample.py", "export.py", "prepare.py", "evaluate.py", *WITHOUT_PARSER])
 @pytest.mark.parametrize("width", [80, 500])
 def test_help_fits_a_terminal(monkeypatch, script, width):
     monkeypatch.setenv("COLUMNS", str(width))
@@ -99,6 +114,12 @@ MISTAKES = {
     "--nam=y": "did you mean --name?",  # an option's beginning is not the option
     "Once upon a time": "'Once upon a time' has no option name in front of it",
     "--seed": "expected one argument",
+    "--seed=--": "--seed needs a value, not --",
+    "--model=": "--model needs a value, and what is given is empty",
+    "--seed=7.5": "--seed must be a whole number, not '7.5'",
+    "--top_p=high": "--top_p must be a number, not 'high'",
+    "--list=1,,2": "--list must be whole numbers, as in 1,2,4, not '1,,2'",
+    "--list=1,-2": "--list must be 0 or above, not -2",
 }
 
 
@@ -110,21 +131,56 @@ def test_mistakes(monkeypatch, argument):
 
 
 BOUNDS = {
-    "num_samples": ([1, 100], [0, -3]),
+    "num_samples": ([1, 100], [0, -3, 10**9]),
     "max_new_tokens": ([1], [0]),
-    "temperature": ([0.0, 0.5, 9.0], [-0.1, float("inf"), float("nan")]),
+    "temperature": ([0.0, 0.5, 9.0], [-0.1, "inf", "nan", "1e999"]),
     "top_k": ([0, 1], [-1]),
-    "top_p": ([0.01, 1.0], [0.0, 1.01, float("nan")]),
-    "seed": ([None, 0, 2**63 - 1], [-1, 2**63]),
+    "top_p": ([0.01, 1.0], [0.0, 1.01, "nan"]),
+    "seed": ([0, 2**63 - 1], [-1, 2**63]),
 }
 
 
 @pytest.mark.parametrize("name", BOUNDS)
-def test_bounds(name):
-    sound = dict(num_samples=1, max_new_tokens=1, temperature=0.8, top_k=0, top_p=1.0, seed=None)
+def test_bounds(monkeypatch, name):
     good, bad = BOUNDS[name]
     for value in good:
-        sampling_arguments(argparse.Namespace(**sound | {name: value}))
+        assert getattr(parse(monkeypatch, f"--{name}={value}"), name) == value
     for value in bad:
-        with pytest.raises(UserError, match=f"--{name} must be .*, not"):
-            sampling_arguments(argparse.Namespace(**sound | {name: value}))
+        with pytest.raises(UserError, match=f"--{name} must be .*, not '?{value}"):
+            parse(monkeypatch, f"--{name}={value}")
+
+
+# -- any text as a value ----------------------------------------------------------------------------------------------
+
+SCRIPTS = ["sample.py", "prepare.py", "evaluate.py", "export.py"]
+SCRIPTS += [f"experiments/{name}.py" for name in ("generate", "levers", "runs", "scaling", "sense_study")]
+NUMBERS = st.one_of(st.integers(), st.floats(), st.integers(-(2**70), 2**70), st.decimals()).map(str)
+LISTS = st.lists(NUMBERS | st.just(""), max_size=3).map(",".join)
+ODD = st.sampled_from(
+    ["", " ", "--", "-", "=", "=--", "1e5", "1_0", "0x1", "\u0663", "\u00bd", "+1", "9" * 5000, "1e400"]
+)
+
+
+@settings(derandomize=True, max_examples=150, deadline=None, database=None)
+@given(data=st.data(), text=NUMBERS | LISTS | ODD | st.text(max_size=9))
+def test_any_text_as_the_value_of_any_option(data, text):
+    """A sentence in one line, or a value that the option can mean: no NaN, no infinity, no empty text for a name."""
+    script = data.draw(st.sampled_from(SCRIPTS))
+    parser = parser_of(script)
+    actions = [action for action in parser._actions if action.option_strings and action.nargs is None]
+    if not actions:
+        return
+    action = data.draw(st.sampled_from(actions))
+    positional = ["x"] * sum(not action.option_strings and action.nargs is None for action in parser._actions)
+    try:
+        value = getattr(parse_options(script, [f"{action.option_strings[0]}={text}", *positional]), action.dest)
+    except UserError as error:
+        assert len(printable(error)) < 300 and action.option_strings[0] in str(error)
+        return
+    if action.option_strings[0] == parser.text_name:
+        assert value == [text]
+        return
+    assert value or value == 0 or action.default == ""
+    for number in value if isinstance(value, list) else [value]:
+        assert not isinstance(number, float) or math.isfinite(number)
+        assert not isinstance(number, int) or abs(number) < 2**63

@@ -372,7 +372,7 @@ def test_options_that_are_in_the_recipe_where_they_are_given(empty):
     assert "Its end." in stories_of("data/d", "train")[0]
     assert "already" in prepared("--dataset", "d", "--file_is_story", "--max_stories", "20")
     assert_mistake(call("prepare.py", "--dataset", "d", "--file_is_story"), "made with max_stories 20")
-    assert_mistake(call("prepare.py", "--dataset", "d", "--max_stories", "0"), "--max_stories must be at least 1")
+    assert_mistake(call("prepare.py", "--dataset", "d", "--max_stories", "0"), "--max_stories must be above 0, not 0")
 
 
 @pytest.mark.parametrize("name", ["My Tales.CSV.gz", "My Tales.jsonl.ZST", "My Tales.json"])
@@ -671,7 +671,12 @@ MISTAKES = {
     "not UTF-8": (["--dataset", "latin.txt"], ["latin.txt", "line 3", "UTF-8"]),
     "name that leaves the folder": (["--dataset", "good.txt", "--name", "../x"], ["../x"]),
     "impossible fraction": (["--dataset", "good.txt", "--validation_fraction", "1.5"], ["1.5"]),
-    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--threads"]),
+    "a fraction of nothing": (["--dataset", "good.txt", "--validation_fraction", "nan"], ["--validation_fraction"]),
+    "a name that no folder can have": (["--dataset", "good.txt", "--name", "é" * 128], ["--name", "255 bytes"]),
+    "a home folder of nobody": (["--dataset", "~nobody_here/good.txt"], ["~nobody_here/good.txt", "does not exist"]),
+    "an empty variable": (["--dataset", "good.txt", "--vocab_of="], ["--vocab_of", "empty"]),
+    "too many threads": (["--dataset", "good.txt", "--threads", "100000"], ["--threads", "100000"]),
+    "no threads": (["--dataset", "good.txt", "--num_proc", "0"], ["--num_proc must be above 0, not 0"]),
     "a word without an option": (["good.txt"], ["good.txt"]),
 }
 

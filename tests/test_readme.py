@@ -1,5 +1,6 @@
 """README, docs and recipes are true: their commands, options, files and pictures exist. The pictures can be drawn."""
 
+import ast
 import functools
 import re
 import shlex
@@ -7,14 +8,19 @@ import subprocess
 import tomllib
 
 import pytest
-from conftest import ROOT, call
+from conftest import ROOT, call, parse_options
 
+import bench
 from docs.draw_pictures import draw_batch, draw_values, read_lines
+from experiments import changes
+from experiments.runs import split_arguments
+from slm.config import merge_config
+from slm.config_parser import command_line_layers, parse_command_line
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
-    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("[de]*/*.md"))]
 }
 RECIPES = {path.name: path.read_text(encoding="utf-8") for path in sorted((ROOT / "config").glob("*.py"))}
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -31,7 +37,21 @@ def commands_of(page):
     ]
 
 
-COMMANDS = sorted({command for page in [*PAGES.values(), *RECIPES.values()] for command in commands_of(page)})
+# they take train.py's options
+OF_A_RUN = ["train.py", "bench.py"]
+OF_A_RUN += [f"experiments/{name}.py" for name in ("start", "step_profile", "scaling_process")]
+
+
+def commands_of_docstring(path):
+    """The commands at the beginning of a script, without the remarks behind them."""
+    lines = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").splitlines()
+    lines = [re.split(r" {3,}|, or ", line.strip())[0] for line in lines if line.startswith("    ")]
+    return [line for line in lines if line.startswith(("python ", "torchrun "))]
+
+
+SCRIPTS = [path for folder in (ROOT, ROOT / "experiments") for path in sorted(folder.glob("*.py"))]
+COMMANDS = {command for page in [*PAGES.values(), *RECIPES.values()] for command in commands_of(page)}
+COMMANDS = sorted(COMMANDS.union(*map(commands_of_docstring, SCRIPTS)))
 
 
 @functools.cache
@@ -96,6 +116,27 @@ def test_a_command_names_what_exists(command):
             assert word.split("=")[0] in options_of(words[place]) | {"--help"}, word
         elif word.startswith("config/"):
             assert (ROOT / word).exists(), word
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_has_values_that_its_script_takes(command, monkeypatch):
+    """Parsed as the script does, up to the first file that it would read."""
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(re.split(" [|>] ", command)[0])
+    start = words.index("-m") + 1 if "-m" in words else next(i for i, word in enumerate(words) if word.endswith(".py"))
+    script, arguments = words[start].removesuffix(".py").replace(".", "/") + ".py", words[start + 1 :]
+    if "--help" in arguments or script.startswith("docs/"):
+        return
+    if script not in OF_A_RUN:
+        options = parse_options(script, arguments)
+        if script == "experiments/levers.py":
+            parse_command_line(split_arguments(options.arguments))
+            assert all(map(changes.parse, options.levers.split(",")))
+        return
+    there = [word for word in arguments if word.startswith("--") or word in bench.STAGES or (ROOT / word).exists()]
+    there += [] if any(word.startswith("config/") for word in there) else ["config/sample.py"]
+    config = bench.read_arguments(there)[2] if script == "bench.py" else merge_config(*command_line_layers(there))[0]
+    config.check()
 
 
 @pytest.mark.parametrize("page", PAGES)

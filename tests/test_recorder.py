@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import log_of, small_config
 
+from slm.evaluation.sense import SENSE_NAMES
 from slm.models import checkpoint
 from slm.training.evaluation import Score
 from slm.training.recorder import Recorder, is_story_due
@@ -112,6 +113,21 @@ def test_sense_is_a_part_of_the_log(run):
     assert "sense_cause" in shares and all(0 <= share <= 1 for share in shares.values())
     run.recorder.line({"step": 8, "tokens": 8, "seconds": 1.0, "train_loss": 4.0, "lr": 0.1}, None)
     assert not log_of("out/small")[-1]["sense_cause"]
+
+
+def test_sense_says_what_it_cannot_ask(run, monkeypatch):
+    """Once: no column of log.csv is missing in silence."""
+    run.recorder.config.sense = True
+    texts = ["El gato rojo come pan. La luna sale. El perro duerme mucho hoy."] * 30
+    monkeypatch.setattr("slm.training.recorder.story_texts", lambda corpus, encoding: texts)
+    score = Score(5.0, 2.5)
+    for step in (6, 12):
+        run.recorder.line({"step": step, "tokens": step, "seconds": 1.0, "train_loss": 5.0, "lr": 0.1}, score)
+    said = [line for line in run.printed if line.startswith("--sense")]
+    assert len([line for line in said if "cause" in line and "not in English" in line]) == 1
+    asked = {name.removeprefix("sense_") for name in log_of("out/small")[-1] if name.startswith("sense_")}
+    left_out = {name for line in said for name in line.split(": ")[1].split(", ")}
+    assert asked | left_out == set(SENSE_NAMES) and not asked & left_out
 
 
 def test_the_end_of_a_run(run):

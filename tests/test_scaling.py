@@ -122,18 +122,18 @@ def test_how_many_processes(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 6)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    assert scaling.read_processes(None, cuda) == [1, 2, 4] and scaling.read_processes(None, cpu) == [1, 2]
-    assert scaling.read_processes("6,2", cuda) == [2, 6] and scaling.read_processes("8", cpu) == [8]
+    assert scaling.check_processes(None, cuda) == [1, 2, 4] and scaling.check_processes(None, cpu) == [1, 2]
+    assert scaling.check_processes([6, 2], cuda) == [2, 6] and scaling.check_processes([8], cpu) == [8]
     with pytest.raises(scaling.UserError, match="--processes 8 needs as many GPUs, and this machine has 6"):
-        scaling.read_processes("1,8", cuda)
+        scaling.check_processes([1, 8], cuda)
 
 
 def test_mistakes(folder):
     def scaling_call(*arguments):
         return call("experiments/scaling.py", "tiny.py", *arguments)
 
-    for processes in ("0", "1,-2", "two", "1,,2", "1.5"):
-        assert_mistake(scaling_call("--device=cpu", "--processes", processes), "--processes", repr(processes))
+    for processes, wrong in (("0", "0"), ("1,-2", "-2"), ("two", "'two'"), ("1,,2", "'1,,2'"), ("1.5", "'1.5'")):
+        assert_mistake(scaling_call("--device=cpu", "--processes", processes), "--processes must be ", f", not {wrong}")
     assert_mistake(scaling_call("--device=cpu", "--steps=0"), "--steps", "0")
     assert_mistake(scaling_call("--device=toaster"), "toaster")
     assert_mistake(call("experiments/scaling.py", "tinny.py", "--device=cpu"), "tinny.py", "config/tinystories_8k.py")

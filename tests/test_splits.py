@@ -126,12 +126,6 @@ def test_whitespace_around_a_text_is_no_side_of_it(fraction):
         splits.split_off_validation(Split(lambda: iter(["Short." + " " * 900])), fraction)
 
 
-@pytest.mark.parametrize("fraction", [0, 1, -0.1, 1.5, float("nan")])
-def test_a_fraction_that_is_none(fraction):
-    with pytest.raises(UserError, match="--validation_fraction"):
-        split_of(["One.", "Two."], fraction)
-
-
 def test_an_accent_may_be_a_letter_by_itself():
     """A copy from a Mac may have e and an accent where another has é; both are one story for the split."""
     texts = [f"Café number {i}." for i in range(50)]

@@ -39,6 +39,15 @@ def describe_sense(shares, unigrams, bigrams, cut):
     }
 
 
+def left_out_lines(left_out):
+    """A line for each reason why something is not asked; left_out: {name: why}."""
+    reasons = {}
+    for name, reason in left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        yield f"left out: {', '.join(names)}: {reason}"
+
+
 def sense_lines(described, left_out, block_size):
     """The table of `describe_sense`; left_out: {name: why}."""
     for title, chance, names in (
@@ -57,12 +66,8 @@ def sense_lines(described, left_out, block_size):
                 f"{name:10}{row['asks'][:35]:35}{share:>7}{interval:>8}{row['n']:6}{row['bigram']:7.0%}"
                 f"{row['unigram']:7.0%}"
             )
-        reasons = {}
-        for name in names:
-            if name in left_out:
-                reasons.setdefault(left_out[name], []).append(name)
-        for reason, left in reasons.items():
-            yield from textwrap.wrap(f"left out: {', '.join(left)}: {reason}", 80)
+        for line in left_out_lines({name: left_out[name] for name in names if name in left_out}):
+            yield from textwrap.wrap(line, 80)
         if there:
             yield ""
     yield "* above chance and above the bigram, by more than the interval"

@@ -4,7 +4,7 @@ import json
 import re
 
 from slm.errors import UserError, first_line
-from slm.files import atomic_write, current, folder_transaction, read_json
+from slm.files import LONGEST_NAME, atomic_write, current, folder_transaction, read_json
 from slm.text import tokenizer
 
 PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")
@@ -13,8 +13,9 @@ FORMAT = 2  # of meta.json; 1, which has no number, lacks `crc32`, and its sourc
 
 def check_name(name):
     """Raise UserError where `name`, of a folder under data/, is no plain name."""
-    if not re.fullmatch(r"[\w][\w.-]*", name):
-        raise UserError(f"--name {name!r} must be a plain folder name: letters, digits, '.', '_' and '-'")
+    if not re.fullmatch(r"[\w][\w.-]*", name) or len(name.encode()) > LONGEST_NAME:
+        rule = f"letters, digits, '.', '_' and '-', at most {LONGEST_NAME} bytes"
+        raise UserError(f"--name {first_line(repr(name), 60)} must be a plain folder name: {rule}")
 
 
 def partial_folder(folder):

@@ -20,8 +20,13 @@ class Source:
     notes: list[str]
 
 
+def local_path(dataset):
+    """The path that --dataset is, if it is one; `~` is a home folder where there is such a user."""
+    return Path(os.path.expanduser(dataset))
+
+
 def is_local(dataset):
-    return dataset != "sample" and os.path.exists(Path(dataset).expanduser())  # False also where that cannot be known
+    return dataset != "sample" and os.path.exists(local_path(dataset))  # False also where that cannot be known
 
 
 def plain_name(dataset):
@@ -31,7 +36,7 @@ def plain_name(dataset):
 
 def source_stamp(dataset):
     """What a local source is now, by which a change is noticed; None for the others."""
-    return identity.source_identity(Path(dataset).expanduser()) if is_local(dataset) else None
+    return identity.source_identity(local_path(dataset)) if is_local(dataset) else None
 
 
 def open_source(
@@ -53,7 +58,7 @@ def open_source(
     file_is_story: each .txt file is one story. blank_lines: they separate the stories of a .txt file. split: the one to
     train on. allow_bad_rows: see `Split`. Raises UserError where there is no such thing, or no text in it.
     """
-    path, local = Path(dataset).expanduser(), is_local(dataset)
+    path, local = local_path(dataset), is_local(dataset)
     on_hub = dataset != "sample" and not local
     if on_hub and (kind_of(path) or dataset.startswith((".", "/", "~"))):
         raise UserError(f"{dataset} does not exist: --dataset takes a file, a folder, `sample` or a name on the hub")

@@ -80,8 +80,6 @@ def split_off_validation(split, fraction, least=0):
     tenth of it where `least` is given. Memory: some 60 bytes per story while it chooses, one byte after that.
     Raises UserError where there are not two different ones, and no text of SHORTEST_TEXT letters.
     """
-    if not 0 < fraction < 1:
-        raise UserError(f"--validation_fraction must lie between 0 and 1, not {fraction}")
     counting = tqdm(split, "counting", split.rows, unit=" stories", leave=False, disable=None)
     # equal hashes serve as equal stories: of 10 million stories two share one of 2**64 with probability 3e-6
     hashes = np.fromiter(map(hash, map(same, counting)), np.int64)

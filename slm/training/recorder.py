@@ -12,6 +12,7 @@ import torch
 
 from slm import devices
 from slm.evaluation.likelihood import ModelScorer
+from slm.evaluation.report import left_out_lines
 from slm.evaluation.sense import make_questions, measure, story_texts
 from slm.text import tokenizer
 from slm.training import resume, snapshot
@@ -131,7 +132,10 @@ class Recorder:
     @functools.cached_property
     def questions(self):
         corpus, block_size = self.setup.corpus, self.setup.model.config.block_size
-        return make_questions(self.encoding, story_texts(corpus, self.encoding), block_size)
+        questions = make_questions(self.encoding, story_texts(corpus, self.encoding), block_size)
+        for line in left_out_lines(questions.reasons):
+            self.print(f"--sense  {line}")
+        return questions
 
     def contents(self):
         setup = self.setup
