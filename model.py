@@ -92,10 +92,10 @@ class Block(nn.Module):
 def linear_cross_entropy(x, weight, targets, vocab_size):
     """F.cross_entropy(x @ weight[:vocab_size].T, targets, ignore_index=-1), a chunk of tokens at a time.
 
-    x: (N, C), weight: (V, C), targets: (N,). The logits of all tokens together are the largest tensor of a small model.
-    They never exist here: each chunk of logits adds to the loss and, at once, to the gradients (the idea of Liger
-    Kernel's fused linear cross-entropy, arXiv 2410.10989, section 3.2). Products are in autocast's type, sums in
-    float32.
+    x: (N, C), targets: (N,), weight: (padded V, C), of which the padding is never predicted. The logits of all tokens
+    together are the largest tensor of a small model. They never exist here: each chunk of logits adds to the loss and,
+    at once, to the gradients (the idea of Liger Kernel's fused linear cross-entropy, arXiv 2410.10989, section 3.2).
+    Products are in autocast's type, sums in float32.
     """
     device = x.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

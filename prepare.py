@@ -28,7 +28,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from slm.commands import fitting_recipe, train_command
+from slm.commands import VOCAB_SIZES, fitting_recipe, train_command
 from slm.errors import UserError, run_script, say
 from slm.options import OptionParser
 from slm.text import sources, tokenizer
@@ -37,8 +37,6 @@ from slm.text.prepared_folder import check_name, partial_folder, prepared_alread
 from slm.text.splits import Leaks, split_off_validation
 from slm.text.story_bytes import split_name
 
-# of the recipes' data sets in config/; another text gets the size that fits it
-VOCAB_SIZES = {"sample": 2048, "tinystories": tokenizer.GPT2_VOCAB_SIZE, "tinystories_8k": 8192}
 VALIDATION_FRACTION, LEAST_STORIES = 0.02, 20  # of a short text a tenth, up to so many stories
 GPT2_NAMES = ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")  # on the Hugging Face hub
 OF_THE_SOURCE = ("config", "split", "max_stories", "file_is_story", "blank_lines")  # options of `open_source`
@@ -124,86 +122,90 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
     encoding: the vocabulary to use; None makes one from the stories. streaming: leave a data set on the hub.
     allow_bad_rows: however many. Raises UserError; the old files are then whole.
     """
-    # the source and its splits
-    name, given = recipe["source"], {key: recipe[key] for key in OF_THE_SOURCE if key in recipe}
-    source = sources.open_source(
-        name, recipe["text_column"], streaming=streaming, allow_bad_rows=allow_bad_rows, **given
-    )
+    name, asked = recipe["source"], recipe.get("vocab_size")
+    given = {key: recipe[key] for key in OF_THE_SOURCE if key in recipe}
+    options = given | {"streaming": streaming, "allow_bad_rows": allow_bad_rows}
+    source = sources.open_source(name, recipe["text_column"], **options)
     for note in source.notes:
         say(note)
     stamp = sources.source_stamp(name)
     with partial_folder(folder) as partial:
-        splits, repeated, leaks = source.splits, None, None
-        say_story("first", next(iter(splits["train"]), ""))
-        if "validation" in splits:
-            if recipe.get("validation_fraction", VALIDATION_FRACTION) != VALIDATION_FRACTION:
-                say("--validation_fraction means nothing here: the source has a validation split")
-            leaks = Leaks(splits["validation"])
-        else:
-            fraction = recipe["validation_fraction"]
-            least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
-            splits, repeated = split_off_validation(splits["train"], fraction, least)
-            say_story("last", source.splits["train"].last)
-            if source.splits["train"].stories == 1:
-                end = next(iter(splits["validation"]))
-                say(f"one continuous text: its last {len(end):,} letters are for validation")
-
-        # the vocabulary
+        splits, repeated, leaks = choose_splits(source, recipe.get("validation_fraction", VALIDATION_FRACTION))
         packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
-        asked = recipe.get("vocab_size")
         if encoding is None and asked == tokenizer.GPT2_VOCAB_SIZE:
             encoding = tokenizer.gpt2()
         elif encoding is None:
-            train, units = splits["train"], {"unit": " stories", "unit_scale": True}
-            bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, **units)
-            encoding, reason = tokenizer.train_vocabulary(bar, asked)
-            say(f"vocabulary: {encoding.n_vocab:,} tokens, trained on the stories, {reason}")
+            encoding = train_vocabulary(splits["train"], asked)
             packages.append("tokenizers")
-        vocabulary = {"vocab_size": encoding.n_vocab}
-        if asked not in (None, encoding.n_vocab):
-            vocabulary["asked_vocab_size"] = asked
-
-        # the tokens
-        counts = {}
-
-        def encode(split, stories, rows):
-            path = partial / f"{split}.bin"
-            counts[split] = encode_split(f"{split}: tokenizing and writing", stories, rows, encoding, threads, path)
-            if not counts[split]["stories"]:
-                empty = source.splits[split].empty if split in source.splits else 0
-                raise UserError(f"the {split} split of {name} has no stories (empty rows: {empty:,})")
-
-        train, validation = splits["train"], splits["validation"]
-        encode("train", leaks.watch(train) if leaks else train, train.rows)
-        if leaks:
-            say_story("last", train.last)
-            if found := leaks.count():
-                say(
-                    f"{found:,} stories of validation are in train too (one begins: {leaks.first[:BEGINNING]}):"
-                    + (" left out of validation" if "drop_leaks" in recipe else " --drop_leaks leaves them out")
-                )
-            validation = leaks.without() if "drop_leaks" in recipe else validation
-        encode("validation", validation, validation.rows)
+        counts, leaked = encode_splits(splits, leaks, "drop_leaks" in recipe, encoding, threads, partial)
+        for split, counted in counts.items():
+            if not counted["stories"]:
+                raise UserError(f"the {split} split of {name} has no stories (empty rows: {splits[split].empty:,})")
         if sources.source_stamp(name) != stamp:
             raise UserError(f"{name} changed while it was read: run the same command again")
 
-        # what they are
         first_bad = next((split.first_bad for split in source.splits.values() if split.bad), None)
-        meta = (
-            recipe
-            | vocabulary
-            | {
-                "splits": counts,
-                "empty_rows": sum(split.empty for split in source.splits.values()),
-                "bad_rows": sum(split.bad for split in source.splits.values()),
-                "first_bad_row": first_bad and f"{first_bad.where}: {first_bad.reason}",
-                "marked_stories": sum(split.marked for split in source.splits.values()),
-                "repeated_stories": repeated,
-                "leaked_stories": leaks and found,
-                "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
-            }
-        )
+        meta = recipe | {
+            "vocab_size": encoding.n_vocab,
+            **({} if asked in (None, encoding.n_vocab) else {"asked_vocab_size": asked}),
+            "splits": counts,
+            "empty_rows": sum(split.empty for split in source.splits.values()),
+            "bad_rows": sum(split.bad for split in source.splits.values()),
+            "first_bad_row": first_bad and f"{first_bad.where}: {first_bad.reason}",
+            "marked_stories": sum(split.marked for split in source.splits.values()),
+            "repeated_stories": repeated,
+            "leaked_stories": leaked,
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
+        }
         return write_description(partial, encoding, meta)
+
+
+def choose_splits(source, fraction):
+    """(splits, repeated, leaks) of a `Source`, whose own validation split comes before a `fraction` of its stories.
+
+    repeated: how many stories are equal to an earlier one, or None. leaks: the `Leaks` of an own validation split.
+    """
+    splits = source.splits
+    say_story("first", next(iter(splits["train"]), ""))
+    if "validation" in splits:
+        if fraction != VALIDATION_FRACTION:
+            say("--validation_fraction means nothing here: the source has a validation split")
+        return splits, None, Leaks(splits["validation"])
+    least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
+    splits, repeated = split_off_validation(splits["train"], fraction, least)
+    say_story("last", source.splits["train"].last)
+    if source.splits["train"].stories == 1:
+        end = next(iter(splits["validation"]))
+        say(f"one continuous text: its last {len(end):,} letters are for validation")
+    return splits, repeated, None
+
+
+def train_vocabulary(train, vocab_size):
+    """The encoding of a vocabulary that is trained on a split; vocab_size: None for what fits."""
+    bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, unit=" stories", unit_scale=True)
+    encoding, reason = tokenizer.train_vocabulary(bar, vocab_size)
+    say(f"vocabulary: {encoding.n_vocab:,} tokens, trained on the stories, {reason}")
+    return encoding
+
+
+def encode_splits(splits, leaks, drop_leaks, encoding, threads, folder):
+    """Write train.bin and validation.bin; returns ({split: counts}, how many stories leaked, None without `leaks`)."""
+
+    def encode(split, stories, rows):
+        description = f"{split}: tokenizing and writing"
+        return encode_split(description, stories, rows, encoding, threads, folder / f"{split}.bin")
+
+    train, validation, leaked = splits["train"], splits["validation"], None
+    counts = {"train": encode("train", leaks.watch(train) if leaks else train, train.rows)}
+    if leaks:
+        say_story("last", train.last)
+        if leaked := leaks.count():
+            say(
+                f"{leaked:,} stories of validation are in train too (one begins: {leaks.first[:BEGINNING]}):"
+                + (" left out of validation" if drop_leaks else " --drop_leaks leaves them out")
+            )
+        validation = leaks.without() if drop_leaks else validation
+    return counts | {"validation": encode("validation", validation, validation.rows)}, leaked
 
 
 def say_story(which, story):

@@ -67,10 +67,10 @@ def set_lr(optimizer, lr):
             group["lr"] = lr
 
 
-def configure_optimizer(model, config, device, group=None):
+def configure_optimizer(model, config, device, processes=None):
     """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) or another optimizer, with weight decay on matrices only.
 
-    group: the ProcessGroup that steps together; None for this process alone. Raises UserError.
+    processes: the ProcessGroup that steps together; None for this process alone. Raises UserError.
     """
     parameters, cuda = list(model.parameters()), device.type == "cuda"
     groups = [
@@ -80,7 +80,7 @@ def configure_optimizer(model, config, device, group=None):
     lr = torch.tensor(config.learning_rate, device=device) if cuda else config.learning_rate
     options = {"lr": lr, "betas": (config.beta1, config.beta2), "fused": device.type != "mps", "capturable": cuda}
     dtype = devices.pick_dtype(config.dtype, device)
-    return make_optimizer(config.optimizer, model, groups, dtype, group, **options)
+    return make_optimizer(config.optimizer, model, groups, dtype, processes, **options)
 
 
 def configure_scaler(device, dtype):
@@ -152,6 +152,7 @@ def take_step(run):
     state.step += 1
     state.sequences += config.sequences_per_step
     state.tokens += run.setup.batches.tokens_per_step
+    run.stepper.average.update(state.step)
     run.recorder.progress.step(state.step)
 
 
@@ -166,16 +167,25 @@ def is_line_due(run):
 
 def report(run):
     """Add a line to log.csv, at a validation with its score; a validation also saves the checkpoints."""
-    setup, stepper, recorder = run.setup, run.stepper, run.recorder
-    line, score = measure(run), None
-    if is_validation_due(run):
-        score = setup.evaluate(setup.model, stepper.micro_batch, run.signals)
-    if score or not is_validation_due(run):  # an interrupted validation is not logged; the resumed run repeats it
-        recorder.line(line, score)
-        stepper.metrics.start_line(run.state)
-    if score:
-        recorder.validation(score)
-    recorder.progress.restart_clock(is_validation_due(run))
+    line, validating = measure(run), is_validation_due(run)
+    if validating:
+        with run.stepper.average.in_model():
+            validate(run, line)
+    else:
+        add_line(run, line, None)
+    run.recorder.progress.restart_clock(validating)
+
+
+def validate(run, line):
+    score = run.setup.evaluate(run.setup.model, run.stepper.micro_batch, run.signals)
+    if score:  # an interrupted validation is not logged; the resumed run repeats it
+        add_line(run, line, score)
+        run.recorder.validation(score)
+
+
+def add_line(run, line, score):
+    run.recorder.line(line, score)
+    run.stepper.metrics.start_line(run.state)
 
 
 def measure(run):
@@ -235,7 +245,7 @@ def begin(config, set_by, loaded, group):
         recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
     if loaded:
         loaded.clear()  # frees its memory
-    setup.group.compare(lambda: snapshot.identity(config, state, setup.model, stepper.optimizer, setup.corpus))
+    setup.group.compare(lambda: snapshot.identity(config, state, setup.model, stepper, setup.corpus))
     recorder.begin(stepper)
     if setup.compiled:
         compilation.dismiss_compiler()
@@ -255,7 +265,8 @@ def finish(run, stopped):
     """Save what a stopped run resumes with, wait for the files, leave the group; returns the signal's number or 0."""
     if stopped:
         measure(run)
-        run.recorder.save_last()
+        with run.stepper.average.in_model():
+            run.recorder.save_last()
     run.recorder.finish(stopped)
     run.stepper.close()  # before the group: a captured step holds its communicator
     run.setup.group.close()

@@ -4,9 +4,9 @@
     python train.py config/small_corpus.py --dataset=my_stories
 
 The values come from runs on a hundredth of TinyStories, see docs/recipes.md. There 28 epochs of 4.7 M tokens reach
-0.679 bits per byte of validation text in 53 s of an H100, where AdamW reached 0.690 in 62 s. If the validation loss
-rises before the end, take fewer steps. If it still falls at the end, take more. For less text, or without a GPU,
-config/sample.py is the better recipe.
+0.670 bits per byte of validation text in a minute of an H100, 0.680 without the average of the weights, where AdamW
+reached 0.690. If the validation loss rises before the end, take fewer steps. If it still falls at the end, take more.
+For less text, or without a GPU, config/sample.py is the better recipe.
 """
 
 dataset = "my_stories"
@@ -24,7 +24,8 @@ gradient_accumulation_steps = 1
 
 optimizer = "muon"
 learning_rate = 4e-3
-min_lr = 0.0
+min_lr = 4e-4
+ema = 0.05
 warmup_iters = 100
 max_iters = 4000
 weight_decay = 1.5

@@ -21,7 +21,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.patches import Rectangle, Wedge
 
-from experiments.runs import save
+from experiments.tables import save
 from slm.config import TrainConfig
 from slm.config_parser import parse_command_line
 from slm.errors import run_script
@@ -150,7 +150,8 @@ def read_run(row):
     for name, value in parse_command_line(shlex.split(row["options"]))[1].items():
         setattr(config, name, value)
     values = {name: getattr(config, name) for name in VALUES if hasattr(config, name)}
-    values |= {"floor": config.min_lr / config.learning_rate, "tokens_per_step": config.tokens_per_step}
+    tokens_per_step = config.sequences_per_step * config.block_size
+    values |= {"floor": config.min_lr / config.learning_rate, "tokens_per_step": tokens_per_step}
     values |= {"optimizer": config.optimizer, "n_embd": config.n_embd, "warmup_iters": config.warmup_iters}
     return values | {"tokens": round(int(row["tokens"]), -6), "corpus": (config.dataset, int(row["corpus_tokens"]))}
 

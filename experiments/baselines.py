@@ -1,4 +1,4 @@
-"""The plain ways that bench.py compares with: short forms of what nanoGPT and the tutorial do."""
+"""The plain ways that stages.py compares with: short forms of what nanoGPT and the tutorial do."""
 
 import os
 
@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from slm import devices
+from slm.errors import UserError
 from slm.text import tokenizer
 
 
@@ -34,8 +35,13 @@ def prepare_with_datasets(source, target):
 
 
 def random_batch(path, sequences, block_size, device):
-    """A batch of random windows, one array copy a sequence: idx and targets, (sequences, block_size) int64."""
+    """A batch of random windows, one array copy per sequence: idx and targets, (sequences, block_size) int64.
+
+    Raises UserError where the file is shorter than a window.
+    """
     tokens = np.memmap(path, np.uint16, "r")
+    if len(tokens) <= block_size:
+        raise UserError(f"{path} has only {len(tokens):,} tokens: give --block_size={len(tokens) - 1} or less")
     starts = torch.randint(len(tokens) - block_size, (sequences,))
     idx = torch.stack([torch.from_numpy(tokens[i : i + block_size].astype(np.int64)) for i in starts])
     targets = torch.stack([torch.from_numpy(tokens[i + 1 : i + 1 + block_size].astype(np.int64)) for i in starts])

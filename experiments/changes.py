@@ -74,8 +74,8 @@ def with_kinds(patch, change):
     """Split the optimizer's groups by kind, each with its own rate, and let change(group) change each."""
 
     def make(configure_optimizer):
-        def configure(model, config, device, *group):
-            optimizer = configure_optimizer(model, config, device, *group)
+        def configure(model, *arguments):
+            optimizer = configure_optimizer(model, *arguments)
             names, split = {parameter: name for name, parameter in model.named_parameters()}, {}
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
@@ -152,8 +152,8 @@ def decay(patch, share):
     """
 
     def make(configure_optimizer):
-        def configure(model, config, device, *group):
-            optimizer = configure_optimizer(model, config, device, *group)
+        def configure(*arguments):
+            optimizer = configure_optimizer(*arguments)
             groups = [group for group in optimizer.param_groups if group["weight_decay"]]
             strengths = [group["weight_decay"] for group in groups]
             for group in groups:
@@ -211,29 +211,24 @@ def nothing(parameters, run):
     pass
 
 
-def averaged(patch, weight):
-    """The model at the end is an average, which each step moves by weight(step, steps) towards the weights."""
+def average(patch, config, value):
+    """The model at the end is the mean of the weights after each of the last `value` of the steps."""
     mean = []
 
     def after(parameters, run):
         step, steps = run.state.step, run.config.max_iters
         if not mean:
             mean.extend(parameter.clone() for parameter in parameters)
-        torch._foreach_lerp_(mean, parameters, weight(step, steps))
+        torch._foreach_lerp_(mean, parameters, 1 / max(1, step - round((1 - value) * steps)))
         if step == steps:
             torch._foreach_copy_(parameters, mean)
 
     between_steps(patch, nothing, after)
 
 
-def average(patch, config, value):
-    """The model is the mean of the weights after each of the last `value` of the steps."""
-    averaged(patch, lambda step, steps: 1 / max(1, step - round((1 - value) * steps)))
-
-
 def ema(patch, config, value):
-    """The model is an exponential average of the weights, over about `value` of the run."""
-    averaged(patch, lambda step, steps: max(1 / step, 1 / max(1, value * steps)))
+    """`--ema`: an average of the weights over the last `value` of the steps."""
+    config.ema = value
 
 
 def outer(patch, config, value):
@@ -348,7 +343,7 @@ LEVERS = {  # {name: (function, its value where none is given)}, in the order in
     "cautious": (cautious, 1.0),
     "falling": (falling, 4 / 3),  # with a cosine to 0 it decays as much as the usual decay, over the run
     "average": (average, 0.2),
-    "ema": (ema, 0.02),
+    "ema": (ema, 0.05),
     "outer": (outer, 20),
     "lookahead": (lookahead, 0.6),
     "grow": (grow, 0.5),

@@ -34,7 +34,7 @@ import torch
 
 import train
 from experiments import changes
-from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table, split_arguments
+from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
@@ -69,12 +69,11 @@ def train_with(setting, lever, seed, device="auto"):
                 raise UserError(f"{lever}, seed {seed}, was stopped")
         described, last = read_description(config.out_dir), read_log(Path(config.out_dir) / "log.csv")[-1]
     gc.collect()  # the run's memory
-    options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     return {
         **setting,
         **{"lever": lever, "seed": seed},
         **{name: last[name] for name in ("val_loss", "val_bpb", "tokens")},
-        **{"seconds": f"{float(last['seconds']):.1f}", "options": as_arguments(options)},
+        **{"seconds": f"{float(last['seconds']):.1f}", "options": options_of(described)},
         **produced_by(described),
     }
 
@@ -204,7 +203,7 @@ def summary(rows):
         if base and lever != "base":
             line["difference"] = mean - statistics.mean(base)
             line["error"] = deviation and deviation * (1 / runs + 1 / len(base)) ** 0.5
-            if nats:
+            if nats and abs(line["difference"] / nats) < np.log(2):  # further off the line is not straight
                 tokens = int(of_lever[0]["tokens"]) / int(by_lever["base"][0]["tokens"])
                 line["saved"] = 1 - tokens / np.exp(line["difference"] / nats)
         yield line

@@ -1,6 +1,6 @@
 """Train recipes one after another, and keep what each reached in experiments/runs.csv and runs.png.
 
-    python -m experiments.runs experiments/recipes.txt     a line a run: what it is, a colon, and train.py's arguments
+    python -m experiments.runs experiments/recipes.txt     a run per line: what it is, a colon, and train.py's arguments
     python -m experiments.runs                             only draw the plot again
 
     rate 1e-3: config/tinystories_8k.py --learning_rate=1e-3 --max_iters=2000
@@ -11,21 +11,18 @@ those of the last validation and of the best one; seconds are those of training,
 lists every option that differs from train.py's defaults, so it stays true when a recipe changes.
 """
 
-import csv
-import io
 import json
 import shlex
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from slm.config import OPTIONS
+from experiments.tables import add, options_of, produced_by, read_table, save
 from slm.config_parser import parse_command_line
-from slm.errors import UserError, first_line, run_script
-from slm.files import ROOT, atomic_write, make_folder, read_regular
+from slm.errors import UserError, run_script
+from slm.files import ROOT
 from slm.options import OptionParser
 from slm.training.log import read_log
 
@@ -44,11 +41,6 @@ PANEL_TITLES = {
     "sample": "the sample: the earlier model of config/sample.py, two layers, one CPU core",
     "laptop": "the same model on the hundredth, vocabulary 8,192, one CPU core",
 }
-NUMBERS = dict.fromkeys(("seed", "tokens", "processes", "tokens_per_step", "tokens_per_second"), int)  # of all tables
-NUMBERS |= dict.fromkeys(("val_bpb", "best_bpb", "stories_bpb", "val_loss", "train_loss", "seconds", "sum_ms"), float)
-LARGEST_TABLE = 2**26  # bytes
-# options that the table does not list: the seed has its column, and the others change nothing that is learned
-NOT_LISTED = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
 
 
 def read_runs(path):
@@ -67,19 +59,6 @@ def read_runs(path):
     return runs
 
 
-def split_arguments(text):
-    """A text of train.py's arguments, split as a shell does. Raises UserError."""
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise UserError(f"{text!r} are no arguments of train.py: {error}") from error
-
-
-def as_arguments(options):
-    """{name: value} as train.py's arguments, without the defaults."""
-    return shlex.join(f"--{name}={value}" for name, value in options.items() if value != OPTIONS[name].default)
-
-
 def train(what, arguments):
     """Train; the line of the table, or None where train.py failed and printed why."""
     with tempfile.TemporaryDirectory() as folder:
@@ -90,7 +69,6 @@ def train(what, arguments):
             return None
         described = json.loads((out_dir / "config.json").read_text())
         rows = [row for row in read_log(out_dir / "log.csv") if row["val_bpb"]]
-    options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     return {
         "what": what,
         **{name: rows[-1][name] for name in ("val_bpb", "val_loss", "tokens")},
@@ -98,65 +76,10 @@ def train(what, arguments):
         "seconds": round(float(rows[-1]["seconds"]), 1),
         "compiling": described["setup_seconds"],
         "seed": described["options"]["seed"]["value"],
-        "options": as_arguments(options),
+        "options": options_of(described),
         "corpus_tokens": described["corpus"]["splits"]["train"]["tokens"],
         **produced_by(described),
     }
-
-
-def produced_by(described):
-    """The last columns of a table, from what config.json says of a run."""
-    return {
-        "device": described["device"],
-        "torch": described["versions"]["torch"],
-        "commit": (described["git_commit"] or "")[:9] + ("+" if described["git_dirty"] else ""),
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-def read_table(path, fields):
-    """The rows of a table with these columns as dicts of text, [] where there is none.
-
-    Raises UserError where a spreadsheet, or a crash, has left something else than such rows.
-    """
-    if not path.exists():
-        return []
-    try:
-        text = read_regular(path, LARGEST_TABLE).decode("utf-8-sig")
-        header, *rows = [*csv.reader(io.StringIO(text, newline=""), strict=True)] or [[]]
-        if header != list(fields):
-            raise ValueError(f"its first line is not {','.join(fields)}")
-        rows = [dict(zip(fields, row, strict=True)) for row in rows]
-        for row in rows:
-            for name in NUMBERS.keys() & row.keys():
-                NUMBERS[name](row[name] or 0)
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise UserError(f"{path} is not as this program wrote it ({reason}): undo the change, or move it") from error
-    return rows
-
-
-def add(path, fields, *rows):
-    """Add rows, {column: value}, to a table, which is whole at any time, also where two programs add to it."""
-    try:
-        make_folder(path.parent, "give another name")
-        with atomic_write(path) as file:  # locked from here to its name
-            text = io.StringIO()
-            writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows([*read_table(path, fields), *rows])
-            file.write(text.getvalue().encode())
-    except UserError as error:
-        raise UserError(f"{error}; so this is not in it: {rows}") from error
-
-
-def save(figure, path):
-    """Write a pyplot figure as a PNG, and close it."""
-    from matplotlib import pyplot
-
-    with atomic_write(path) as file:
-        figure.savefig(file, dpi=120, format="png")
-    pyplot.close(figure)
 
 
 def draw(rows):
@@ -189,10 +112,10 @@ def draw(rows):
 
 def main():
     parser = OptionParser(__doc__)
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the runs, a line each")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the runs, one per line")
     options = parser.parse()
     if options.file and not Path(options.file).is_file():
-        raise UserError(f"no file {options.file}: a line a run, `what it is: arguments of train.py`")
+        raise UserError(f"no file {options.file}: write one run per line, `what it is: arguments of train.py`")
     read_table(TABLE, FIELDS)  # a table that no row can be added to is one sentence, before any run
     for what, arguments in read_runs(options.file) if options.file else []:
         row = train(what, arguments)

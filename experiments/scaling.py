@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
-from experiments.runs import add, produced_by, read_table, save
 from experiments.scaling_process import CUT, GROWING
+from experiments.tables import add, produced_by, read_table, save
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers

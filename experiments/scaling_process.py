@@ -14,7 +14,7 @@ import sys
 
 import torch
 
-from bench import Bench, bench_train
+from experiments.stages import Bench, bench_train
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
@@ -49,7 +49,7 @@ def measure(step, arguments, steps, group):
     loss = loss_of_step(bench, steps) if step == CUT else None
     figures = [figure._asdict() for figure in bench_train(bench)]
     device = devices.describe(bench.device)
-    return {"tokens_per_step": config.tokens_per_step, "loss": loss, "device": device, "figures": figures}
+    return {"tokens_per_step": bench.setup.batches.tokens_per_step, "loss": loss, "device": device, "figures": figures}
 
 
 def main():

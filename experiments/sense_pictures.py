@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 
-from experiments.runs import save
+from experiments.tables import save
 from slm.errors import UserError
 from slm.evaluation.sense import ITEMS, PAIRS, SENSE_NAMES, STORY_CHANCE, TEMPLATE_CHANCE, wilson
 from slm.evaluation.story_pairs import CHANGES
@@ -51,7 +51,7 @@ def last_points(rows):
 
 
 def panels(names, title):
-    """(figure, {name: axes}), a small panel a name, with the lines of chance."""
+    """(figure, {name: axes}), a small panel per name, with the lines of chance."""
     from matplotlib import pyplot
 
     columns = 6

@@ -27,8 +27,8 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
-from experiments.runs import NOT_LISTED, add, as_arguments, produced_by, read_table, split_arguments
 from experiments.sense_pictures import SIZES, draw
+from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers, read_config_file
@@ -145,7 +145,6 @@ def evaluate_points(folder, stories):
     logged, described = {int(row["step"]): row for row in read_log(folder / "log.csv")}, read_description(folder)
     if "options" not in described:
         raise UserError(f"{folder} is no folder of a run: it has no config.json, or a damaged one")
-    options = {name: option["value"] for name, option in described["options"].items() if name not in NOT_LISTED}
     for path in sorted((folder / "points").glob("*.pt")):
         loaded = load_model(path, device)
         model, encoding = loaded.model, loaded.encoding
@@ -161,7 +160,7 @@ def evaluate_points(folder, stories):
             **{name: log[name] for name in ("step", "tokens", "seconds", "val_loss", "val_bpb")},
             "stories_bpb": f"{score.bpb:.7g}",
             **{name: f"{share.share:.4g}" for name, share in shares.items()},
-            "options": as_arguments(options),
+            "options": options_of(described),
             **produced_by(described),
         }
     return [rows[step] for step in sorted(rows)]

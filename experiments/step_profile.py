@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from bench import Bench
+from experiments.stages import Bench
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script

@@ -1,1 +1,1 @@
-"""What the scripts share: see "Files of the code" in README.md. Arrows point one way: scripts, slm, model.py."""
+"""What the scripts share: README.md lists it, and CONTRIBUTING.md says where a change goes."""

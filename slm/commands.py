@@ -7,6 +7,8 @@ from typing import NamedTuple
 from slm.files import ROOT
 
 SMALL_CORPUS, SMALLEST_CORPUS = 50_000_000, 5_000_000  # bytes of text; fewer ask for many passes, or a smaller model
+# of the recipes' data sets, 50257 being GPT-2's; another text gets the size that fits it
+VOCAB_SIZES = {"sample": 2048, "tinystories": 50257, "tinystories_8k": 8192}
 
 
 class Recipe(NamedTuple):
@@ -16,14 +18,15 @@ class Recipe(NamedTuple):
     prepare: str  # the options of prepare.py that make the dataset
 
 
+PREPARE_8K = f"--vocab_size {VOCAB_SIZES['tinystories_8k']} --name tinystories_8k"
 RECIPES = {
     "sample": Recipe("sample", "--dataset sample"),
     "small_corpus": Recipe("my_stories", "--dataset my_stories.txt --vocab_size 8192"),
     "finetune": Recipe("my_text", "--dataset my_text.txt --vocab_of out/tinystories"),
     "tinystories": Recipe("tinystories", ""),
-    "tinystories_8k": Recipe("tinystories_8k", "--vocab_size 8192 --name tinystories_8k"),
-    "tinystories_t4": Recipe("tinystories_8k", "--vocab_size 8192 --name tinystories_8k"),
-    "tinystories_30m": Recipe("tinystories_8k", "--vocab_size 8192 --name tinystories_8k"),
+    "tinystories_8k": Recipe("tinystories_8k", PREPARE_8K),
+    "tinystories_t4": Recipe("tinystories_8k", PREPARE_8K),
+    "tinystories_30m": Recipe("tinystories_8k", PREPARE_8K),
 }
 
 

@@ -44,6 +44,9 @@ class TrainConfig:
     weight_decay: float = option(0.1, "on matrices only", at_least=0, below=1e6)
     beta1: float = option(0.9, "AdamW's", at_least=0, below=1)
     beta2: float = option(0.95, "AdamW's", at_least=0, below=1)
+    ema: float = option(
+        0.0, "validate and keep an average of the weights, over this share of the steps; 0: none", at_least=0, below=1
+    )
     grad_clip: float = option(1.0, "largest norm of the gradient; 0: no clipping", at_least=0, below=1e20)
     # the schedule, in optimizer steps
     max_iters: int = option(600, "optimizer steps of the run", at_least=1, below=2**40)
@@ -83,8 +86,8 @@ class TrainConfig:
         """Raise UserError where a value is out of its bounds, or where two contradict each other."""
         for name in OPTIONS:
             check_bounds(name, getattr(self, name), *OPTIONS[name].metadata["bounds"])
-        if self.tokens_per_step >= 2**32:
-            raise UserError(f"a step of {self.tokens_per_step:,} tokens is too large: give a smaller --batch_size")
+        if (tokens := self.sequences_per_step * self.block_size) >= 2**32:
+            raise UserError(f"a step of {tokens:,} tokens is too large: give a smaller --batch_size")
         if self.n_embd % self.n_head:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
         steps = min(self.decay_steps, self.max_iters)
@@ -102,10 +105,6 @@ class TrainConfig:
     @property
     def sequences_per_step(self):
         return self.batch_size * self.gradient_accumulation_steps
-
-    @property
-    def tokens_per_step(self):
-        return self.sequences_per_step * self.block_size
 
 
 OPTIONS = {option.name: option for option in fields(TrainConfig)}
@@ -134,7 +133,7 @@ def merge_config(*layers):
 
 
 def config_help():
-    """The options and their defaults as text, a line each."""
+    """The options and their defaults as text, one per line."""
     options = {f"--{name}={option.default!r}": option.metadata["help"] for name, option in OPTIONS.items()}
     lines = [f"  {option:34}  {text}" for option, text in options.items()]
     return "\n".join(["options and their defaults; a recipe in config/ sets most of them:\n", *lines])

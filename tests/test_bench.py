@@ -16,15 +16,16 @@ import torch
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
 import bench
-from experiments import baselines
+from experiments import baselines, stages
+from slm.errors import UserError
 
 
 def test_a_line_for_each_figure(here, monkeypatch, capsys):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes: here it is set back in the end
-    monkeypatch.setattr(bench, "SECONDS", 0.01)
-    monkeypatch.setattr(bench, "REPEATS", 1)
-    monkeypatch.setattr(bench, "TEXT_BYTES", 2**14)
-    monkeypatch.setattr(bench, "STORY_TOKENS", 5)
+    monkeypatch.setattr(stages, "SECONDS", 0.01)
+    monkeypatch.setattr(stages, "REPEATS", 1)
+    monkeypatch.setattr(stages, "TEXT_BYTES", 2**14)
+    monkeypatch.setattr(stages, "STORY_TOKENS", 5)
     monkeypatch.setattr("sys.argv", ["bench.py", "prepare", "loader", "train", "eval", "sample", "--json", *SMALL_RUN])
     bench.main()
     figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -52,7 +53,7 @@ def test_figures_that_cannot_be_written_are_no_success(here, monkeypatch, capsys
 
 def test_starting_is_measured(here, monkeypatch, capsys):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # which bench.py changes: here it is set back in the end
-    monkeypatch.setattr(bench, "STARTS", 1)
+    monkeypatch.setattr(stages, "STARTS", 1)
     monkeypatch.setattr("sys.argv", ["bench.py", "start", *SMALL_RUN])
     bench.main()
     table = capsys.readouterr().out
@@ -60,13 +61,13 @@ def test_starting_is_measured(here, monkeypatch, capsys):
 
 
 def test_a_line_of_the_table_fits_100_columns():
-    figure = bench.Figure("tokens/s, 64 stories at once, between two tokens", 1234567.8, 234567.8, 1134567.8)
+    figure = stages.Figure("tokens/s, 64 stories at once, between two tokens", 1234567.8, 234567.8, 1134567.8)
     line = bench.table_line("prepare", figure)
     assert len(line) <= 100 and [*line.split()[-5:]] == ["1,234,568", "234,568", "5.26", "1,134,568", "1.09"]
 
 
 def test_the_table_on_a_narrow_terminal():
-    figure = bench.Figure("tokens/s, a story, whole", 1234567.8, 234567.8, None)
+    figure = stages.Figure("tokens/s, a story, whole", 1234567.8, 234567.8, None)
     assert bench.narrow_lines("sample", figure).splitlines() == [
         "sample  tokens/s, a story, whole",
         "        1,234,568; plain 234,568, ratio 5.26",
@@ -104,6 +105,15 @@ def test_the_reference_batch_is_shifted_by_one(here):
     assert torch.equal(idx[:, 1:], targets[:, :-1])
     windows = np.lib.stride_tricks.sliding_window_view(tokens, 16)
     assert all((windows == row.numpy()).all(axis=1).any() for row in idx)
+
+
+def test_a_corpus_that_is_too_short(here):
+    """A window of a baseline has one token more than the context."""
+    path, device = here / "data/small/validation.bin", torch.device("cpu")
+    tokens = path.stat().st_size // 2
+    with pytest.raises(UserError, match=f"has only {tokens:,} tokens: give --block_size={tokens - 1} or less"):
+        baselines.random_batch(path, 1, tokens, device)
+    assert baselines.random_batch(path, 1, tokens - 1, device)[0].shape == (1, tokens - 1)
 
 
 def test_mistakes(here):

@@ -51,7 +51,7 @@ def evaluator(*options, dtype=torch.float32, group=None):
 
 @pytest.mark.parametrize("micro_batch", [1, 7, 64, 1000])
 def test_the_numbers_of_a_plain_loop(model, losses, micro_batch):
-    """Nats a token and bits per byte of the whole split, whatever the micro-batch."""
+    """Nats per token and bits per byte of the whole split, whatever the micro-batch."""
     score = evaluator()(model, micro_batch)
     nats = torch.cat(losses).sum().item()
     assert score.loss == pytest.approx(nats / len(torch.cat(losses)), rel=1e-5)

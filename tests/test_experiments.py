@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
-from experiments import runs
+from experiments import runs, tables
 from slm.config import merge_config
 from slm.config_parser import parse_command_line, read_config_file
 from slm.errors import UserError
@@ -44,10 +44,9 @@ def test_recipes_say_how_the_table_was_made(monkeypatch):
         path, chosen = parse_command_line(arguments)
         config, _ = merge_config(("file", read_config_file(path)), ("line", chosen))
         config.check()
-        options = {name: value for name, value in vars(config).items() if name not in runs.NOT_LISTED}
-        listed.append((what, str(config.seed), runs.as_arguments(options)))
+        listed.append((what, str(config.seed), tables.as_arguments(vars(config))))
     assert set(listed) <= {
-        (row["what"], row["seed"], row["options"]) for row in runs.read_table(runs.TABLE, runs.FIELDS)
+        (row["what"], row["seed"], row["options"]) for row in tables.read_table(runs.TABLE, runs.FIELDS)
     }
 
 
@@ -72,16 +71,16 @@ def test_a_table_that_a_spreadsheet_saved(tmp_path, contents):
     path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
     path.write_bytes(contents)
     with pytest.raises(UserError, match="is not as this program wrote it"):
-        runs.read_table(path, fields)
+        tables.read_table(path, fields)
     with pytest.raises(UserError, match=r"so this is not in it: .*lever"):
-        runs.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
+        tables.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
     assert path.read_bytes() == contents and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_table_saved_again_with_other_line_ends(tmp_path):
     path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
     path.write_bytes(b"\xef\xbb\xbf" + SAVED.strip().replace("\n", "\r\n").encode())
-    runs.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
+    tables.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
     assert path.read_text() == SAVED + "lever,1,0.7\n"
 
 
@@ -97,14 +96,14 @@ def test_mistakes_in_a_file_of_runs(here):
 def test_a_table_keeps_its_columns(here):
     """Rows of other columns are not added below the old ones; the mistake shows them, since a run may be hours."""
     table, fields = here / "table.csv", ["what", "loss"]
-    runs.add(table, fields, {"what": "a"}, {"what": "b", "loss": 2})
-    runs.add(table, fields, {"what": "c", "loss": 3})
+    tables.add(table, fields, {"what": "a"}, {"what": "b", "loss": 2})
+    tables.add(table, fields, {"what": "c", "loss": 3})
     rows = [{"what": "a", "loss": ""}, {"what": "b", "loss": "2"}, {"what": "c", "loss": "3"}]
-    assert runs.read_table(table, fields) == rows
+    assert tables.read_table(table, fields) == rows
     before = table.read_bytes()
     with pytest.raises(UserError, match=r"first line is not what,seed,loss.*'seed': 4"):
-        runs.add(table, ["what", "seed", "loss"], {"what": "d", "seed": 4, "loss": 5})
+        tables.add(table, ["what", "seed", "loss"], {"what": "d", "seed": 4, "loss": 5})
     (here / "file").write_text("")
     with pytest.raises(UserError, match=r"file.*'loss': 6"):
-        runs.add(here / "file" / "table.csv", fields, {"what": "e", "loss": 6})
+        tables.add(here / "file" / "table.csv", fields, {"what": "e", "loss": 6})
     assert table.read_bytes() == before

@@ -371,6 +371,9 @@ def test_a_card_counts_the_tokens_of_the_run():
     assert f"{10 * model.config.block_size:.1f} M tokens" in model_card(saved, model, {}, "m")
     card = model_card(saved | {"tokens": 6_400_000}, model, {}, "m", "AdamW and more")
     assert ": 6.4 M tokens" in card and "AdamW and more, betas" in card
+    assert "average" not in card
+    averaged = model_card(saved | {"config": config | {"ema": 0.05}}, model, {}, "m")
+    assert "| weights | an average over the last 5 % of the steps |" in averaged
 
 
 def test_padding_by_place_keeps_the_end_of_a_story(small_folder):

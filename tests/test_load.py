@@ -2,11 +2,13 @@
 
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT, environment
 from test_checkpoint import contents_of, lively_model, save_run, small_encoding
 
 from slm.errors import UserError
@@ -191,3 +193,13 @@ def test_no_run(folder, monkeypatch):
     touch(folder / "repository/out/x/best.pt", 1)
     with pytest.raises(UserError, match=r"newest run is .*repository.out.x"):
         load.newest_run()
+
+
+def test_a_model_is_built_without_the_compiler(folder):
+    """Whose import takes as long as PyTorch's."""
+    save_run(folder / "best.pt")
+    code = "import sys, torch; known = {*sys.modules}; from slm.models.load import load_model; load_model('best.pt');"
+    code += "print([name for name in ('torch._dynamo', 'torch._inductor') if name in sys.modules.keys() - known])"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
+    assert result.stdout == "[]\n", result

@@ -71,7 +71,7 @@ def test_a_mac_trains_and_tells_stories(here, mac, monkeypatch):
         assert calls > 12  # at least each step's batch went to the device
     sampled = call("sample.py", "--model=out/adamw", "Once upon", "--max_new_tokens=5", "--seed=1")
     assert sampled.status == 0 and sampled.out.startswith("Once upon") and "on Apple GPU (MPS)" in sampled.err
-    assert call("evaluate.py", "--model=out/adamw", "--pairs=4").status == 0
+    assert call("evaluate.py", "--model=out/adamw", "--pairs=4", "--num_samples=2", "--max_new_tokens=20").status == 0
 
     assert call("train.py", *SMALL_RUN, "--out_dir=out/cpu").status == 0
     on_mac, on_cpu = [[float(row["train_loss"]) for row in log_of(f"out/{run}")] for run in ("adamw", "cpu")]

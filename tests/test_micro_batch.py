@@ -79,6 +79,12 @@ def test_more_memory_for_more(model):
 # -- finding one ------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(autouse=True)
+def no_full_collection(monkeypatch):
+    """Each takes half a second in a process with many objects, and the passes here leave none."""
+    monkeypatch.setattr(micro_batch.gc, "collect", lambda: None)
+
+
 class Passes:
     """Stands for forward and backward passes: fails as a device does, and notes what was tried."""
 

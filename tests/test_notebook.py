@@ -58,6 +58,7 @@ def test_the_cells_lead_to_a_story_and_resume(tmp_path, address):
         "FOLDER": str(tmp_path / "code"),
         "RUN": str(tmp_path / "drive" / "a run"),
         "PREPARE": "--dataset sample --max_stories 400 --vocab_size 512 --name tiny",
+        "PIP_NO_DEPS": "1",  # the packages are here, and pip looks through theirs for seconds
     }
     recipe = f"config/sample.py --dataset=tiny {STEPS}"
     printed, (curve, page) = execute(tmp_path, **settings, TRAIN=f"{recipe} --max_iters=2")

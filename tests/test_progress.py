@@ -76,7 +76,7 @@ def test_many_epochs_deserve_a_word(here):
 
 def test_time_left(clock, printed):
     """Ten steps a second, and validations of four seconds each."""
-    run = Progress(TrainConfig(max_iters=100, eval_interval=25), is_main=True)
+    run = Progress(TrainConfig(max_iters=100, eval_interval=25), is_main=True, tokens_per_step=131_072)
     run.start(0)
     assert run.time_left(0) == 0, "before the first steps, nothing is known"
     clock.now += 2.0
@@ -94,7 +94,7 @@ def test_time_left(clock, printed):
 
 
 def test_the_last_validation_off_the_interval(clock):
-    run = Progress(TrainConfig(max_iters=60, eval_interval=25), is_main=True)
+    run = Progress(TrainConfig(max_iters=60, eval_interval=25), is_main=True, tokens_per_step=131_072)
     run.start(0)
     clock.now += 3
     run.lap(30)
@@ -104,7 +104,7 @@ def test_the_last_validation_off_the_interval(clock):
 
 def test_the_time_left_does_not_jump_with_the_load(clock, printed):
     """A step takes 1 s, and every other half minute 4 s: the time falls, and rises by few minutes."""
-    run = Progress(TrainConfig(max_iters=1000, eval_interval=10**6), is_main=True)
+    run = Progress(TrainConfig(max_iters=1000, eval_interval=10**6), is_main=True, tokens_per_step=131_072)
     run.start(0)
     times = []
     for step in range(10, 500, 10):
@@ -129,7 +129,7 @@ def show(run, force=False, step=1500):
 
 
 def test_a_line_every_few_seconds(clock, printed):
-    run = Progress(TrainConfig(max_iters=2000, batch_size=8, gradient_accumulation_steps=1), is_main=True)
+    run = Progress(TrainConfig(max_iters=2000), is_main=True, tokens_per_step=1024)
     run.start(0)
     clock.now += 15.0
     run.lap(1500)
@@ -146,7 +146,7 @@ def test_a_line_every_few_seconds(clock, printed):
 
 def test_a_slow_run_says_early_how_long_it_takes(clock, printed):
     """Once, before its first line: 24 s a step."""
-    run = Progress(TrainConfig(max_iters=600), is_main=True)
+    run = Progress(TrainConfig(max_iters=600), is_main=True, tokens_per_step=131_072)
     run.read_loss = lambda: 10.824
     run.start(0)
     for step in (1, 2):
@@ -157,7 +157,7 @@ def test_a_slow_run_says_early_how_long_it_takes(clock, printed):
 
 
 def test_a_fast_run_does_not(clock, printed):
-    run = Progress(TrainConfig(max_iters=600), is_main=True)
+    run = Progress(TrainConfig(max_iters=600), is_main=True, tokens_per_step=131_072)
     run.start(0)
     for step in range(1, 30):
         clock.now += 0.9
@@ -169,9 +169,9 @@ def test_a_fast_run_does_not(clock, printed):
 
 
 def test_one_process_prints(printed):
-    Progress(TrainConfig(), is_main=False).print("hello")
+    Progress(TrainConfig(), is_main=False, tokens_per_step=1).print("hello")
     assert printed == []
-    Progress(TrainConfig(), is_main=True).print("hello")
+    Progress(TrainConfig(), is_main=True, tokens_per_step=131_072).print("hello")
     assert printed == ["hello"]
 
 
@@ -212,7 +212,7 @@ def test_a_bar_on_a_terminal(clock, monkeypatch, columns):
     screen.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr(progress, "terminal_columns", lambda stream: columns)
-    run = Progress(TrainConfig(max_iters=600), is_main=True, peak=10_000.0)
+    run = Progress(TrainConfig(max_iters=600), is_main=True, tokens_per_step=131_072, peak=10_000.0)
     run.read_loss = lambda: 10.824
     run.start(0)
     for step in range(1, 4):
@@ -279,7 +279,7 @@ def test_a_busy_cpu(monkeypatch, load, threads, variable, device, is_busy):
 def test_a_story_is_wrapped_between_words(printed, monkeypatch, width):
     monkeypatch.setattr(progress, "terminal_columns", lambda stream: width)
     story = "Once upon a time there was a little fox. " * 10
-    Progress(TrainConfig(), is_main=True).story(story)
+    Progress(TrainConfig(), is_main=True, tokens_per_step=131_072).story(story)
     (text,) = printed
     lines = text.splitlines()
     assert max(map(len, lines)) <= min(100, width) and all(line.startswith("  ") for line in lines)

@@ -281,7 +281,7 @@ def test_float16_and_back(here):
         scaler = train.configure_scaler(torch.device("cpu"), getattr(torch, dtype))
         stepper = train.make_stepper(config, setup, TrainState(), print)._replace(scaler=scaler)
         saved = scaler.state_dict() | {"scale": saved_scale}
-        contents = {"optimizer": {}, "scaler": saved, "config": {}, "dtype": saved_dtype}
+        contents = {"optimizer": {}, "scaler": saved, "config": {}, "weights": {}, "dtype": saved_dtype}
         resume.restore(contents, config, TrainState(dtype=dtype), stepper, setup.corpus, train.get_lr)
         return scaler.get_scale()
 

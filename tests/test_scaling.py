@@ -11,8 +11,7 @@ import pytest
 import torch
 from conftest import SMALL_RUN, assert_mistake, call, log_of
 
-import bench
-from experiments import scaling, scaling_process
+from experiments import scaling, scaling_process, stages
 from slm.config_parser import parse_command_line
 
 BROKEN = "broken.py"
@@ -53,8 +52,8 @@ def launch_here(monkeypatch, processes, *arguments):
 
 def test_rows_and_picture(folder, scale, monkeypatch):
     """A recipe that fails leaves its lines out, and the others go on. A line is printed before each measurement."""
-    monkeypatch.setattr(bench, "SECONDS", 0.01)
-    monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(stages, "SECONDS", 0.01)
+    monkeypatch.setattr(stages, "REPEATS", 1)
     monkeypatch.setattr(scaling, "launch", functools.partial(launch_here, monkeypatch))
     (folder / BROKEN).write_text((folder / "tiny.py").read_text())
     rows, printed = scale(BROKEN, "tiny.py", "--processes", "1", "--steps", "3")

@@ -10,7 +10,7 @@ import pytest
 from conftest import assert_mistake, call, wait_until
 
 from experiments import sense_pictures, sense_study
-from experiments.runs import read_table
+from experiments.tables import read_table
 from slm.errors import UserError
 
 STUDY = ["sense_study.py", "--corpus", "small", "--recipe", "recipe.py", "--points", "2", "--table", "sense.csv"]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, call, environment
 
+from data import sample_stories
+
 yaml = pytest.importorskip("yaml")
 FEW_STEPS = "--n_layer=1 --n_head=1 --n_embd=16 --block_size=32 --batch_size=4 --max_iters=2 --warmup_iters=1"
 GH = """#!/bin/sh
@@ -30,6 +32,8 @@ def run_workflow(tmp_path, monkeypatch):
 
     Our scripts run in this process, as `call` runs them, and all else in the runner's shell.
     """
+    few = list(sample_stories.stories(400))  # all of them take ten seconds
+    monkeypatch.setattr(sample_stories, "stories", lambda: iter(few))
     (tmp_path / "config").symlink_to(ROOT / "config")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "gh").write_text(GH)

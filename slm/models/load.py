@@ -13,6 +13,8 @@ from pathlib import Path
 
 import tiktoken
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from model import GPT
 from slm.errors import UserError, print_note
@@ -46,7 +48,7 @@ class LoadedModel:
 
     @property
     def val_loss(self):
-        """Nats a token, or None where it is not known. `val_bpb` is known with it."""
+        """Nats per token, or None where it is not known. `val_bpb` is known with it."""
         return self.contents.get("val_loss")
 
     @property
@@ -89,7 +91,7 @@ def build_model(contents, **changes):
     check_tensors(parameters, "the checkpoint", checkpoint.TIED)
     if POSITIONS in parameters and parameters[POSITIONS].shape[:1] == (own.block_size,):
         parameters[POSITIONS] = parameters[POSITIONS][: config.block_size]
-    with torch.device("meta"):  # compared before a byte is allocated
+    with torch.device("meta"), WithoutInit():  # compared before a byte is allocated
         wanted = {name: list(tensor.shape) for name, tensor in GPT(config).state_dict().items()}
     given = {name: list(tensor.shape) for name, tensor in parameters.items()}
     for name in sorted(wanted.keys() | given.keys()):
@@ -99,6 +101,14 @@ def build_model(contents, **changes):
     model = GPT(config)
     model.load_state_dict(parameters)
     return model
+
+
+class WithoutInit(TorchFunctionMode):
+    """Parameters that are made get no values. On `meta` they have none, and PyTorch would import its compiler first."""
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        if getattr(function, "__module__", None) != nn.init.__name__:
+            return function(*arguments, **(keywords or {}))
 
 
 # -- which model ------------------------------------------------------------------------------------------------------

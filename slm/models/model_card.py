@@ -87,6 +87,8 @@ def model_card(saved, model, corpus, name, optimizer=None):
         )
         decay = f", cosine to {config['min_lr']}" if config["decay_lr"] else ""
         rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"
+        if config.get("ema"):
+            rows["weights"] = f"an average over the last {100 * config['ema']:.3g} % of the steps"
         rows["seed"] = config["seed"]
         if config["init_from"] not in ("scratch", "resume"):
             rows["fine-tuned from"] = f"`{describe_initial_model(config['init_from'])}`"

@@ -1,7 +1,7 @@
 """A model as one HTML file that tells stories in a browser, with no network, no server and nothing to install.
 
-The folder page/ has what the page is made of; this module joins it into one file, with the model, 8 bits a weight, and
-its tokenizer. The page computes what model.py computes, with the weights that `quantize` leaves.
+The folder page/ has what the page is made of; this module joins it into one file, with the model, at 8 bits per weight,
+and its tokenizer. The page computes what model.py computes, with the weights that `quantize` leaves.
 
     page.html      what is on the page                page.css       how it looks
     tokenizer.js   text to token ids                  arithmetic.js  the product that takes the time, in WebAssembly
@@ -89,7 +89,7 @@ def save_story_page(model, encoding, path, title, measured=""):
     """Write the page that tells stories with `model`, a model.GPT, to `path`.
 
     encoding: the model's tiktoken.Encoding. title: the model's name; measured: see `describe_measured`; both are
-    plain text. The file has 4/3 bytes a parameter. Raises UserError where the file cannot be written or no browser
+    plain text. The file has 4/3 bytes per parameter. Raises UserError where the file cannot be written or no browser
     could open it.
     """
     if encoding._pat_str != r50k_pat_str:
@@ -103,7 +103,7 @@ def save_story_page(model, encoding, path, title, measured=""):
     data = {
         "config": dataclasses.asdict(model.config),
         "tensors": tensors,
-        "tokens": [token.decode("latin-1") for token in sorted(ranks, key=ranks.get)],  # a character a byte
+        "tokens": [token.decode("latin-1") for token in sorted(ranks, key=ranks.get)],  # one character per byte
         "endOfText": encoding.eot_token,
     }
     config = model.config

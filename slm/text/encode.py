@@ -1,7 +1,7 @@
 """Stories become token ids: on all cores, in batches, and some are proved to be what the file says.
 
-gigatoken encodes all stories of a batch at once, on all cores. Where it is not installed, tiktoken encodes a batch a
-thread, many times slower. Both release Python's lock while they work.
+gigatoken encodes all stories of a batch at once, on all cores. Where it is not installed, tiktoken encodes one
+batch per thread, many times slower. Both release Python's lock while they work.
 """
 
 import functools
@@ -96,7 +96,7 @@ def batches(stories):
 def encode(stories, encoding, threads, spot_check=None):
     """Yield an `Encoded` for each batch of `stories` (non-empty str), in order, and add it to `spot_check`.
 
-    At most two batches a thread are under way, which bounds memory.
+    At most two batches per thread are under way, which bounds memory.
     """
     fast = has_gigatoken()
     encoder = tokenizer.gigatoken_encoder(encoding, threads) if fast else tokenizer.tiktoken_encoder(encoding)

@@ -1,10 +1,10 @@
-"""The stories of .json and .jsonl files: a row a line, a list, or one of the layouts that pandas writes."""
+"""The stories of .json and .jsonl files: one row per line, a list, or one of the layouts that pandas writes."""
 
 import itertools
 import json
 
 from slm.errors import UserError, first_line
-from slm.text.rows import MESSAGES, BadRow, check_column, not_a_text, shown
+from slm.text.rows import MESSAGES, BadRow, check_column, listed, not_a_text
 from slm.text.story_bytes import BYTE_ORDER_MARK, LONGEST_LINE, numbered_lines, reading
 
 LARGEST_JSON = 2**30  # bytes of a .json file; Python needs several times as much memory for its objects
@@ -104,7 +104,7 @@ def text_or_bad(row, column, where, wanted):
         return BadRow(where, f"it is no {wanted}")
     text, found = find(row, column)
     if not found:
-        return BadRow(where, f"it has no column {column!r}" + (f", but {shown(list(row))}" if row else ""))
+        return BadRow(where, f"it has no column {column!r}" + (f", but {listed(list(row))}" if row else ""))
     reason = not_a_text(text)
     return BadRow(where, f"{column!r} is {reason}") if reason else text
 
@@ -154,7 +154,7 @@ def rows_of_document(document, column, where):
         if document and all(isinstance(row, dict) for row in document.values()):
             return "an object for each row", list(document.values())
         if lists:
-            raise UserError(f"{where} is an object with lists in {shown(lists)}: give --text_column one of them")
+            raise UserError(f"{where} is an object with lists in {listed(lists)}: give --text_column one of them")
     raise UserError(f"{where} is no list of objects or texts: save the list alone")
 
 

@@ -1,4 +1,4 @@
-"""Rows of a table: one that cannot be read, and where in a row its text is."""
+"""Rows of a table: one that cannot be read, a column that is missing, a value that is no text."""
 
 import re
 from typing import NamedTuple
@@ -22,13 +22,13 @@ def check_column(column, columns, where):
     """Raise UserError where `column` is not exactly one of `columns`."""
     found = list(columns).count(column)
     if not found:
-        fix = f"give --text_column one of {shown(columns)}" if columns else "it has none"
+        fix = f"give --text_column one of {listed(columns)}" if columns else "it has none"
         raise UserError(f"{where} has no column {column!r}: {fix}")
     if found > 1:
         raise UserError(f"{where} has {found} columns named {column!r}: rename all but one")
 
 
-def shown(names):
+def listed(names):
     """The first names of a list, for a line."""
     names = [str(name) if len(str(name)) <= LONGEST_NAME else str(name)[:LONGEST_NAME] + "..." for name in names]
     return ", ".join(names[:NAMES_SHOWN]) + (

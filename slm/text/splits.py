@@ -77,7 +77,7 @@ def split_off_validation(split, fraction, least=0):
     About `fraction` of the stories are for validation, at least one, and at least `least` where that is below a tenth,
     else a tenth. Equal stories are on one side, or a model would be validated on what it was trained on; `repeated` is
     how many stories are equal to an earlier one. One story alone is a continuous text, whose end is for validation: a
-    tenth of it where `least` is given. Memory: some 60 bytes a story while it chooses, a byte a story after that.
+    tenth of it where `least` is given. Memory: some 60 bytes per story while it chooses, one byte after that.
     Raises UserError where there are not two different ones, and no text of SHORTEST_TEXT letters.
     """
     counting = tqdm(split, "counting", split.rows, unit=" stories", leave=False, disable=None)
@@ -133,7 +133,7 @@ def divide_text(split, fraction):
 class Leaks:
     """The stories of a validation split that are in a train split too: found in one pass over each.
 
-    Memory: some 150 bytes a story of validation.
+    Memory: some 150 bytes per story of validation.
     """
 
     def __init__(self, validation):

@@ -1,7 +1,7 @@
 """The vocabulary: GPT-2's byte-pair encoding, or a smaller one that is trained on the stories.
 
-A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: a line a token, its bytes in base64
-and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
+A tokenizer is a `tiktoken.Encoding` and, on disk, the text of a `.tiktoken` file: one token per line, its bytes in
+base64 and its rank. End-of-text is not in the file; it is always the last id, `encoding.eot_token`.
 """
 
 import base64
@@ -252,6 +252,7 @@ LETTERS = {byte: chr(byte) for byte in PRINTABLE} | {
 BYTES = {letter: byte for byte, letter in LETTERS.items()}
 
 
+@functools.lru_cache(maxsize=1)  # two seconds for GPT-2's, and an export needs it more than once
 def to_vocabulary(encoding):
     """The encoding as Hugging Face has it: ({token: id}, [(token, token), ...] merges in order), tokens in letters."""
 

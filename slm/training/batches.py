@@ -24,9 +24,9 @@ class TrainBatches:
 
     def __init__(self, file, config, device, rank=0, world_size=1):
         self.file, self.block_size, self.sequences = file, config.block_size, config.sequences_per_step
-        self.seed, self.device, sequences = config.seed, device, config.sequences_per_step
-        self.windows = max(1, self.file.tokens // self.block_size)  # in an epoch
-        self.share = slice(rank * sequences // world_size, (rank + 1) * sequences // world_size)
+        self.seed, self.device = config.seed, device
+        self.windows = max(1, file.tokens // self.block_size)  # in an epoch
+        self.share = slice(rank * self.sequences // world_size, (rank + 1) * self.sequences // world_size)
         self.thread = ThreadPoolExecutor(1, "batches")
         self.next_first, self.next_batch = None, None  # the step that the thread reads, and its future
 

@@ -125,12 +125,11 @@ def live_line(parts, share, columns):
 class Progress:
     """A bar on a terminal, a line every few seconds elsewhere. Only the main process prints.
 
-    peak: the tokens/s of an MFU of 100 %, None where it is not known. tokens_per_step: None for that of the config.
+    peak: the tokens/s of an MFU of 100 %, None where it is not known.
     """
 
-    def __init__(self, config, is_main, peak=None, tokens_per_step=None):
-        self.config, self.is_main, self.peak = config, is_main, peak
-        self.tokens_per_step = tokens_per_step or config.tokens_per_step
+    def __init__(self, config, is_main, tokens_per_step, peak=None):
+        self.config, self.is_main, self.tokens_per_step, self.peak = config, is_main, tokens_per_step, peak
         self.bar = None
         self.loss, self.lr = math.nan, None  # of the last line
         self.read_loss = lambda: math.nan  # the mean since the last line; waits for the device

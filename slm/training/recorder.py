@@ -42,7 +42,7 @@ class Recorder:
         self.config, self.set_by, self.setup, self.state = config, set_by, setup, state
         self.resuming = config.init_from == "resume"
         self.init_from = loaded["config"].get("init_from", "scratch") if self.resuming else config.init_from
-        self.progress = Progress(config, setup.group.is_main, peak_speed(setup), setup.batches.tokens_per_step)
+        self.progress = Progress(config, setup.group.is_main, setup.batches.tokens_per_step, peak_speed(setup))
         self.print = self.progress.print
         self.folder = RunFolder(config.out_dir, self.print) if setup.group.is_main else None
         self.last_loss, self.trackers, self.stepper = None, [], None
@@ -144,7 +144,7 @@ class Recorder:
     def save_last(self, contents=None):
         """Save last.pt, which a resumed run continues from."""
         if self.folder:
-            more = snapshot.resume_contents(self.stepper.optimizer, self.stepper.scaler, self.state)
+            more = snapshot.resume_contents(self.stepper, self.state)
             self.folder.save("last.pt", (contents or self.contents()) | more)
 
     def finish(self, stopped):

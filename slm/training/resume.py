@@ -107,7 +107,10 @@ def read_progress(loaded, path):
 
     Format 1 counted steps, of which each had the same batch. Before tokens were counted, each sequence was full.
     """
-    check_values(loaded, {"scaler": (dict,), "progress": (dict,)}, f"the contents of {path}")
+    loaded.setdefault("weights", {})
+    check_values(loaded, dict.fromkeys(("scaler", "progress", "weights"), (dict,)), f"the contents of {path}")
+    if loaded["config"].get("ema") and not loaded["weights"]:
+        raise UserError(f"{path} lacks the weights beside their average: use another file")
     check_values(loaded["scaler"], SCALER, f"the scaler's numbers in {path}")
     progress, where = loaded["progress"], f"the run's numbers in {path}"
     counts_tokens = "tokens" in progress
@@ -171,25 +174,29 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
     """
     where = f"the optimizer's state in {config.out_dir}/last.pt"
     load_state(stepper.optimizer, loaded["optimizer"], state.step, where)
+    stepper.average.restore(loaded["weights"], f"the weights in {config.out_dir}/last.pt")
     if loaded["dtype"] == state.dtype:  # each type has its own scale
         stepper.scaler.load_state_dict(loaded["scaler"])
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
     if state.step >= config.max_iters:
         lines.append("         which is its last step: a larger --max_iters trains further")
+    elif is_warm_restart(config, state):
+        lines.append(restart_schedule(config, state))
     elif climb := describe_climb(loaded["config"], config, state, get_lr):
         lines.append(climb)
     for name, was in loaded["config"].items():
         if name != "init_from" and getattr(config, name, was) != was:
             lines.append(f"changed  {name}: {was} -> {getattr(config, name)}")
+    reason = ""
     if state.corpus and state.corpus != corpus.fingerprint():
-        lines.append(f"changed  the tokens in {corpus.folder}: losses do not compare, so the best starts over")
+        reason = f"changed  the tokens in {corpus.folder}: losses do not compare, so"
     elif state.best_of and state.best_of != validation_set(config, corpus):
-        lines.append("changed  the validation set: losses do not compare, so the best starts over")
+        reason = "changed  the validation set: losses do not compare, so"
     elif state.best < math.inf and not (Path(config.out_dir) / "best.pt").exists():
-        lines.append(f"missing  {config.out_dir}/best.pt: the best starts over")
-    else:
-        return "\n".join(lines)
-    state.best, state.best_step, state.since_best = math.inf, 0, 0
+        reason = f"missing  {config.out_dir}/best.pt:"
+    if reason:
+        lines.append(f"{reason} the best starts over")
+        state.best, state.best_step, state.since_best = math.inf, 0, 0
     return "\n".join(lines)
 
 
@@ -199,19 +206,27 @@ def validation_set(config, corpus):
     return f"{f'{windows} windows' if windows else 'all'} of {corpus.fingerprint()}"
 
 
+def is_warm_restart(config, state):
+    """Whether the schedule begins again: once, also where torchrun has restarted the run and repeats its command."""
+    has_begun = restart_count() and state.schedule_of == torchrun_id()
+    return config.warm_restart and not has_begun
+
+
+def restart_schedule(config, state):
+    """Begin the learning rate's schedule again at this step; returns a line that says so. Raises UserError."""
+    state.schedule_start, state.schedule_of = state.step, torchrun_id() or ""
+    if config.warmup_iters > config.decay_steps - state.step:
+        raise UserError(
+            f"warmup_iters {config.warmup_iters} is longer than the {config.decay_steps - state.step} steps after"
+            " the warm restart: give fewer, or a larger --max_iters"
+        )
+    return f"restart  the schedule begins again: warm-up, then the decay to step {config.decay_steps:,}"
+
+
 def describe_climb(earlier_options, config, state, get_lr):
-    """A line where the learning rate rises at a resume, else "". Starts a warm restart. Raises UserError."""
+    """A line where the learning rate rises at a resume, else ""."""
     known = {name: value for name, value in earlier_options.items() if name in OPTIONS}
     before = get_lr(state.step - 1, TrainConfig(**known), state.schedule_start)
-    has_begun = restart_count() and state.schedule_of == torchrun_id()  # torchrun repeats the command of the run
-    if config.warm_restart and not has_begun:
-        state.schedule_start, state.schedule_of = state.step, torchrun_id() or ""
-        if config.warmup_iters > config.decay_steps - state.step:
-            raise UserError(
-                f"warmup_iters {config.warmup_iters} is longer than the {config.decay_steps - state.step} steps after"
-                " the warm restart: give fewer, or a larger --max_iters"
-            )
-        return f"restart  the schedule begins again: warm-up, then the decay to step {config.decay_steps:,}"
     after = get_lr(state.step, config, state.schedule_start)
     in_warmup = state.step < state.schedule_start + config.warmup_iters
     if after < 1.1 * before or in_warmup:

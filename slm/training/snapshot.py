@@ -11,14 +11,15 @@ HOSTS_OWN = {"out_dir", "device", "compile_cache"}
 HOSTS_OWN |= {"wandb_log", "wandb_project", "wandb_run_name", "trackio_log", "tensorboard_log"}
 
 
-def identity(config, state, model, optimizer, corpus):
+def identity(config, state, model, stepper, corpus):
     """{name: text} of all that the processes of a run must have in common before the first step."""
     options = {f"--{name}": str(getattr(config, name)) for name in OPTIONS if name not in HOSTS_OWN}
     return options | {
         "the step": str(state.step),
         "the state of the run": digest(state.to_dict() | {"seconds": 0}),
         **model_identity(model, corpus),
-        "the optimizer's state": digest(optimizer.state_dict()["state"]),
+        "the optimizer's state": digest(stepper.optimizer.state_dict()["state"]),
+        "the averaged weights": digest(stepper.average.other),
     }
 
 
@@ -58,11 +59,12 @@ def model_contents(model, config, state, corpus, init_from):
     }
 
 
-def resume_contents(optimizer, scaler, state):
-    """What last.pt has besides: see `model_contents`."""
+def resume_contents(stepper, state):
+    """What last.pt has besides, while the model has the average of its weights: see `model_contents`."""
     return {
-        "optimizer": copy_tensors(optimizer.state_dict()["state"]),
-        "scaler": scaler.state_dict(),
+        "optimizer": copy_tensors(stepper.optimizer.state_dict()["state"]),
+        "scaler": stepper.scaler.state_dict(),
+        "weights": copy_tensors(stepper.average.other),
         "progress": state.to_dict(),
     }
 

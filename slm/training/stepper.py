@@ -8,6 +8,7 @@ import torch
 
 from slm import devices
 from slm.training import compilation, compile_cache, micro_batch
+from slm.training.average import WeightAverage
 from slm.training.train_state import StepMetrics
 
 
@@ -19,6 +20,7 @@ class Stepper(NamedTuple):
     micro_batch: int
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
+    average: WeightAverage
     metrics: StepMetrics
     setup_seconds: float  # to find the micro-batch and compile
 
@@ -63,4 +65,6 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     memory = micro_batch.memory_estimate(model, size, step_model is not model)
     if config.cuda_graph and group.all(compilation.has_room(device, memory)):
         run = compilation.CapturedStep(run, group.all, recover, print_line)
-    return Stepper(run, step_model, size, optimizer, scaler, metrics, round(time.perf_counter() - start, 1))
+    average = WeightAverage(model, config.ema)
+    seconds = round(time.perf_counter() - start, 1)
+    return Stepper(run, step_model, size, optimizer, scaler, average, metrics, seconds)

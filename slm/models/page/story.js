@@ -81,8 +81,8 @@ class Story {
 
 const LIKELIEST = 5; // how many alternatives the page shows
 
-// What stands to choice after a state: {top: the likeliest five and `id`, as [{id, rank, share}], kept: how many tokens
-// have a share}. Cut tokens keep their rank.
+// What can follow a state: {top: the likeliest five and `id`, as [{id, rank, share}], kept: how many tokens have a
+// share}. Cut tokens keep their rank.
 function choices(model, state, id, options) {
   const logits = model.logitsOf(state), shares = sharesOf(logits, options);
   const rank = id => logits.reduce((rank, logit) => rank + (logit > logits[id]), 1);
