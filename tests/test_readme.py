@@ -13,7 +13,7 @@ from conftest import ROOT, call, parse_options
 import bench
 from docs.draw_pictures import draw_batch, draw_values, read_lines
 from experiments import changes
-from experiments.runs import split_arguments
+from experiments.tables import split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers, parse_command_line
 
