@@ -18,6 +18,7 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 
 # isort: split
 
+import contextlib
 import math
 import signal
 import sys
@@ -168,24 +169,14 @@ def is_line_due(run):
 def report(run):
     """Add a line to log.csv, at a validation with its score; a validation also saves the checkpoints."""
     line, validating = measure(run), is_validation_due(run)
-    if validating:
-        with run.stepper.average.in_model():
-            validate(run, line)
-    else:
-        add_line(run, line, None)
+    with run.stepper.average.in_model() if validating else contextlib.nullcontext():
+        score = run.setup.evaluate(run.setup.model, run.stepper.micro_batch, run.signals) if validating else None
+        if score or not validating:  # an interrupted validation is not logged; the resumed run repeats it
+            run.recorder.line(line, score)
+            run.stepper.metrics.start_line(run.state)
+        if score:
+            run.recorder.validation(score)
     run.recorder.progress.restart_clock(validating)
-
-
-def validate(run, line):
-    score = run.setup.evaluate(run.setup.model, run.stepper.micro_batch, run.signals)
-    if score:  # an interrupted validation is not logged; the resumed run repeats it
-        add_line(run, line, score)
-        run.recorder.validation(score)
-
-
-def add_line(run, line, score):
-    run.recorder.line(line, score)
-    run.stepper.metrics.start_line(run.state)
 
 
 def measure(run):
