@@ -102,6 +102,27 @@ def test_generation_stops():
     assert model.training, "the model is left in another mode"
 
 
+def test_rows_that_have_ended_leave(monkeypatch):
+    """The others' stories stay the same, where their context is read again and past NUMBERS tokens, too."""
+    monkeypatch.setattr(generation, "NUMBERS", 16)
+    model, sizes = make_model(spread=3.0), []
+
+    def stories(**options):
+        return generate(model, [[1]] * 12, 300, generator=torch.Generator().manual_seed(3), **options)
+
+    def count(model, token, position, kv_cache):
+        sizes.append(len(token))
+        return decode_one_token(model, token, position, kv_cache)
+
+    whole = stories()
+    stop = max(range(100), key=lambda token: sum(token in story for story in whole))
+    expected = [story[: story.index(stop)] if stop in story else story for story in whole]
+    monkeypatch.setattr(generation, "decode_one_token", count)
+    assert stories(stop_token=stop) == expected
+    assert sizes[0] == 12 and sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 2
+    assert max(map(len, expected)) > 2 * 16, "another seed is needed"
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("options", [{"temperature": 0}, {"temperature": 0.8, "top_k": 20}, {"top_p": 0.9}])
 def test_a_captured_graph_changes_nothing(monkeypatch, options):

@@ -173,6 +173,13 @@ class Batch:
         if self.token.is_cuda:
             self.replay = capture_cuda_graph(self.launch)
 
+    @torch.inference_mode()
+    def keep(self, rows):
+        """Continue these rows alone; rows: a list of their numbers."""
+        self.kv_cache = self.kv_cache[:, :, rows]
+        kept = (tensor[rows] for tensor in (self.token, self.position, self.seeds, self.random))
+        self.token, self.position, self.seeds, self.random = kept
+
     def refill(self):
         if self.sampled % NUMBERS == 0:
             self.random.copy_(uniforms(self.seeds, self.sampled, NUMBERS))
@@ -200,17 +207,18 @@ def stream(model, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, 
     """
     size, was_training = model.config.block_size, model.training
     contexts = [list(prompt)[-size:] for prompt in prompts]
-    active = [True] * len(contexts)
+    active, rows = [True] * len(contexts), list(range(len(contexts)))  # rows: which prompts the batch continues
     batch = Batch(model, len(contexts), temperature=temperature, top_k=top_k, top_p=top_p, generator=generator)
     model.eval()
     try:
         for number in range(max_new_tokens):
             if number == 0 or max(map(len, contexts)) > size:
                 contexts = [newer_half(context, size) for context in contexts]
-                batch.prefill(contexts)
+                batch.prefill([contexts[row] for row in rows])
             else:
                 batch.decode()
-            new_tokens = [new if row else None for row, new in zip(active, batch.token.tolist(), strict=True)]
+            found = dict(zip(rows, batch.token.tolist(), strict=True))
+            new_tokens = [found[row] if active[row] else None for row in range(len(active))]
             if -1 in new_tokens:
                 raise UserError(NOT_FINITE)
             yield new_tokens
@@ -221,6 +229,10 @@ def stream(model, prompts, max_new_tokens, temperature=1.0, top_k=0, top_p=1.0, 
                     active[row], contexts[row] = False, contexts[row][:1]
             if not any(active):
                 return
+            if not batch.replay and 2 * sum(active) <= len(rows):  # a captured graph has one shape
+                kept = [place for place, row in enumerate(rows) if active[row]]
+                batch.keep(kept)
+                rows = [rows[place] for place in kept]
     finally:
         model.train(was_training)
 
