@@ -18,7 +18,6 @@ import json
 import math
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 from tqdm import tqdm
@@ -34,7 +33,6 @@ from slm.models.load import load_model
 from slm.options import OptionParser, add_model_option, add_sampling_options, sampling_arguments
 from slm.text import tokenizer
 from slm.text.corpus import Corpus, TokenArray
-from slm.training import micro_batch
 from slm.training.distributed import ProcessGroup
 from slm.training.evaluation import Evaluator, Score
 
@@ -57,27 +55,14 @@ def same_tokens(loaded, corpus):
 
 def validation_loss(loaded, corpus, texts, device, dtype):
     """(Score, tokens) of the whole validation split, which is tokenized again for a model of another vocabulary."""
-    model = loaded.model
-    config = SimpleNamespace(block_size=model.config.block_size, batch_size=1, eval_iters=0)
+    file = corpus.files["validation"]
     if not same_tokens(loaded, corpus):
         file = TokenArray(encode_stories(texts, loaded.encoding))
-        corpus = SimpleNamespace(
-            files={"validation": file}, tokens={"validation": file.tokens}, text_bytes=corpus.text_bytes
-        )
-    evaluate = Evaluator(corpus, config, device, dtype, ProcessGroup(device.type, "auto"))
-    tokens = corpus.tokens["validation"]
-    size = micro_batch.candidates(model, -(-tokens // config.block_size), device, False, 0)[0]
-    with tqdm(total=tokens, desc="loss", unit=" tokens", unit_scale=True, leave=False, disable=None) as bar:
-
-        def count(*_):  # returns None: another value would be the model's output
-            bar.update(min(size * config.block_size, tokens - bar.n))
-
-        hook = model.register_forward_hook(count)
-        try:
-            score = evaluate(model, size)
-        finally:
-            hook.remove()
-    return score, tokens
+    block_size, group = loaded.model.config.block_size, ProcessGroup(device.type, "auto")
+    evaluate = Evaluator(file, corpus.text_bytes, block_size, 0, device, dtype, group)
+    with tqdm(total=file.tokens, desc="loss", unit=" tokens", unit_scale=True, leave=False, disable=None) as bar:
+        score = evaluate(loaded.model, evaluate.micro_batch(loaded.model), count_tokens=bar.update)
+    return score, file.tokens
 
 
 def evaluate_sense(loaded, corpus, texts, train, options):

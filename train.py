@@ -268,8 +268,7 @@ def evaluate_only(config, set_by, loaded, group, path):
     """Print the validation score of the checkpoint that was loaded from `path`. Raises UserError."""
     setup = set_up(config, set_by, loaded, group)
     setup.group.compare(lambda: snapshot.model_identity(setup.model, setup.corpus))
-    size, *_ = micro_batch.candidates(setup.model, 2**16, setup.device, False, config.micro_batch_size)
-    score = setup.evaluate(setup.model, setup.group.smallest(size))
+    score = setup.evaluate(setup.model, setup.evaluate.micro_batch(setup.model, config.micro_batch_size))
     if setup.group.is_main:
         setup.corpus.compare(loaded.get("corpus"), path)
         print(f"{path}: {score}")

@@ -46,7 +46,9 @@ def losses(model):
 
 def evaluator(*options, dtype=torch.float32, group=None):
     config, _ = small_config(*options)
-    return Evaluator(Corpus("data/small"), config, CPU, dtype, group or ProcessGroup("cpu"))
+    corpus, most = Corpus("data/small"), config.eval_iters * config.batch_size
+    file, text_bytes = corpus.files["validation"], corpus.text_bytes
+    return Evaluator(file, text_bytes, config.block_size, most, CPU, dtype, group or ProcessGroup("cpu"))
 
 
 @pytest.mark.parametrize("micro_batch", [1, 7, 64, 1000])

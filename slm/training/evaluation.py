@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from slm import devices
+from slm.training import micro_batch
 from slm.training.batches import validation_batches, validation_windows
 
 BATCHES_BETWEEN_CHECKS = 16  # of each of several processes, which then ask each other for a signal
@@ -24,27 +25,36 @@ class Score(NamedTuple):
 
 
 class Evaluator:
-    """evaluate(model) -> Score on a corpus's validation split, which stays open."""
+    """evaluate(model, micro_batch) -> Score of a validation split: `file`, a TokenFile or TokenArray, stays open.
 
-    def __init__(self, corpus, config, device, dtype, group):
-        self.corpus, self.config, self.device, self.dtype, self.group = corpus, config, device, dtype, group
-        self.file = corpus.files["validation"]
+    text_bytes: of the split's stories. most_windows: of block_size tokens, spread evenly; 0 for all. dtype: of the
+    forward pass.
+    """
+
+    def __init__(self, file, text_bytes, block_size, most_windows, device, dtype, group):
+        self.file, self.text_bytes, self.block_size, self.most_windows = file, text_bytes, block_size, most_windows
+        self.device, self.dtype, self.group = device, dtype, group
+        self.windows = len(validation_windows(file, block_size, most_windows))
+
+    def micro_batch(self, model, most=0):
+        """One that fits in every process; most: the user's own limit, 0 for none."""
+        size, *_ = micro_batch.candidates(model, self.windows, self.device, False, most)
+        return self.group.smallest(size)
 
     @torch.no_grad()
-    def __call__(self, model, micro_batch, signals=None):
+    def __call__(self, model, micro_batch, signals=None, count_tokens=lambda tokens: None):
         """The Score of `model`, on batches of micro_batch; None once a signal is received, in any process.
 
         Processes take turns with the batches, so all need the same micro_batch. End-of-text tokens count as tokens, and
-        not as text.
+        not as text. count_tokens: called with the tokens of each batch.
         """
-        config, group = self.config, self.group
-        windows = config.eval_iters * config.batch_size
+        group = self.group
         batches = validation_batches(
-            self.file, config.block_size, micro_batch, windows, self.device, group.rank, group.world_size
+            self.file, self.block_size, micro_batch, self.most_windows, self.device, group.rank, group.world_size
         )
         every = BATCHES_BETWEEN_CHECKS if group.world_size > 1 else 1
         # every process has so many whole batches; some have one more
-        common = len(validation_windows(self.file, config.block_size, windows)) // (micro_batch * group.world_size)
+        common = self.windows // (micro_batch * group.world_size)
         total, count = 0.0, 0
         nats = torch.zeros((), device=self.device)
         was_training = model.training
@@ -57,6 +67,7 @@ class Evaluator:
                 with devices.autocast(self.device, self.dtype):
                     nats += model(idx, targets, with_logits=False)[1] * predicted
                 count += predicted
+                count_tokens(predicted)
                 if number % 64 == 63:  # a long sum in float32 would round
                     total += nats.item()
                     nats.zero_()
@@ -64,4 +75,4 @@ class Evaluator:
             model.train(was_training)
         total, count = group.all_reduce([total + nats.item(), count])
         loss = total / count
-        return Score(loss, loss / math.log(2) * self.corpus.tokens["validation"] / self.corpus.text_bytes)
+        return Score(loss, loss / math.log(2) * self.file.tokens / self.text_bytes)

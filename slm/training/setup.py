@@ -64,5 +64,6 @@ def set_up_here(config, set_by, loaded, group):
             compilation.import_compiler()
     verified.result()
     batches = TrainBatches(corpus.files["train"], config, device, group.rank, group.world_size)
-    evaluate = Evaluator(corpus, config, device, dtype, group)
+    file, most = corpus.files["validation"], config.eval_iters * config.batch_size
+    evaluate = Evaluator(file, corpus.text_bytes, config.block_size, most, device, dtype, group)
     return Setup(group, device, dtype, corpus, model, compiled, batches, evaluate)
