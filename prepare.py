@@ -31,7 +31,7 @@ from tqdm import tqdm
 from slm.commands import VOCAB_SIZES, fitting_recipe, train_command
 from slm.errors import UserError, run_script, say
 from slm.options import OptionParser
-from slm.text import sources, tokenizer
+from slm.text import sources, tokenizer, vocabulary
 from slm.text.encode import encode_split, has_gigatoken
 from slm.text.prepared_folder import check_name, partial_folder, prepared_already, write_description
 from slm.text.splits import Leaks, split_off_validation
@@ -183,7 +183,7 @@ def choose_splits(source, fraction):
 def train_vocabulary(train, vocab_size):
     """The encoding of a vocabulary that is trained on a split; vocab_size: None for what fits."""
     bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, unit=" stories", unit_scale=True)
-    encoding, reason = tokenizer.train_vocabulary(bar, vocab_size)
+    encoding, reason = vocabulary.train_vocabulary(bar, vocab_size)
     say(f"vocabulary: {encoding.n_vocab:,} tokens, trained on the stories, {reason}")
     return encoding
 

@@ -34,7 +34,7 @@ from conftest import (
 
 from data.sample_stories import stories
 from slm.models import checkpoint
-from slm.text import encode, tokenizer
+from slm.text import encode, tokenizer, vocabulary
 from slm.text.prepared_folder import partial_folder
 
 
@@ -305,8 +305,8 @@ def test_a_vocabulary_larger_than_the_text(empty):
 def test_the_vocabulary_of_a_recipes_data_set(empty, monkeypatch, name, size):
     """By its name under data/, or by the data set's."""
     asked = []
-    train = tokenizer.train_vocabulary
-    monkeypatch.setattr(tokenizer, "train_vocabulary", lambda texts, size: asked.append(size) or train(texts, 300))
+    train = vocabulary.train_vocabulary
+    monkeypatch.setattr(vocabulary, "train_vocabulary", lambda texts, size: asked.append(size) or train(texts, 300))
     (empty / "other.txt").write_text("\n\n".join(f"Story {i} of a few." for i in range(30)))
     (empty / f"{name}.txt").write_text("\n\n".join(f"Story {i} of a few." for i in range(30)))
     for command in (["other.txt", "--name", name], [f"{name}.txt", "--name", "another"]):

@@ -1,23 +1,20 @@
-"""slm/text/tokenizer.py: GPT-2's vocabulary and trained ones, by tiktoken and by gigatoken."""
+"""slm/text/tokenizer.py: texts become token ids, by tiktoken and by gigatoken; the files of a vocabulary."""
 
 import base64
 import random
 import shutil
-import signal
 import socket
-import sys
-import threading
 import time
 
 import numpy as np
 import pytest
 import tiktoken
-import tokenizers
 from conftest import ROOT
 
 from data.sample_stories import stories
 from slm.errors import UserError
 from slm.text import tokenizer
+from slm.text.vocabulary import train_bpe
 
 MERGES = ROOT / "tests" / "gpt2_merges.txt"  # OpenAI's vocab.bpe
 GPT2_MERGES_NAME = "6d1cbeee0f20b3d9449abfede4726ed8212e3aee"
@@ -93,69 +90,10 @@ def test_every_merge_of_gpt2_is_known():
         assert tokenizer.merge_pair(first + second, ranks) == (first, second)
 
 
-def test_a_trained_vocabulary_is_a_byte_pair_encoding():
-    """Any text round-trips, equal stories give equal tokens, and tokenizers itself gives the ids that tiktoken does."""
-    texts = list(stories(400))
-    encoding = tokenizer.train_bpe(texts, 1000)
-    assert encoding.n_vocab == 1000 and encoding.eot_token == 999
-    assert tokenizer.to_text(encoding) == tokenizer.to_text(tokenizer.train_bpe(iter(texts), 1000))
-    vocabulary, merges = tokenizer.to_vocabulary(encoding)
-    del vocabulary[tokenizer.ENDOFTEXT]
-    theirs = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocabulary, merges=merges))
-    theirs.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    for text in hard_texts()[:1500] + texts:
-        ids = encoding.encode_ordinary(text)
-        assert encoding.decode(ids) == text and theirs.encode(text).ids == ids
-    small, large = (tokenizer.train_bpe(texts, size) for size in (300, 1000))
-    assert set(small._mergeable_ranks) < set(large._mergeable_ranks), "the first merges are the most frequent"
-    count = sum(len(encoding.encode_ordinary(text)) for text in texts)
-    assert count < 0.35 * sum(len(text.encode()) for text in texts), "its tokens are no words"
-
-
-def test_the_size_that_fits():
-    """It grows with the text, in powers of two between its bounds; what is asked for comes first, where it can be."""
-    sizes = [tokenizer.fitting_vocab_size(2**power) for power in range(35)]
-    smallest, largest = tokenizer.FITTING_VOCAB_SIZES
-    assert sizes == sorted(sizes) and sizes[0] == smallest and sizes[-1] == largest
-    assert all(size & (size - 1) == 0 for size in sizes) and len(set(sizes)) > 3
-    texts = list(stories(300))
-    size = sum(len(text.encode()) for text in texts)
-    fitting = tokenizer.fitting_vocab_size(size)
-    encoding, reason = tokenizer.train_vocabulary(iter(texts))
-    assert encoding.n_vocab == fitting and f"fits {size:,} bytes" in reason
-    asked, reason = tokenizer.train_vocabulary(iter(texts), 700)
-    assert asked.n_vocab == 700 and reason == "as --vocab_size or the recipe says"
-
-
-def test_more_tokens_than_a_text_has():
-    """What fits is taken, and the reason says both numbers; a text with fewer words than that gives all it has."""
-    texts = list(stories(300))
-    most = tokenizer.train_bpe(texts, 50_000).n_vocab
-    encoding, reason = tokenizer.train_vocabulary(texts, most + 1)
-    fitting, _ = tokenizer.train_vocabulary(texts)
-    assert encoding.n_vocab < most and tokenizer.to_text(encoding) == tokenizer.to_text(fitting)
-    assert f"{most:,} at most, not {most + 1:,}" in reason
-    assert tokenizer.train_vocabulary(["aaa", "ab ab"], 400)[0].n_vocab == 261
-    encoding, reason = tokenizer.train_vocabulary(["aaa", "ab ab"])
-    assert encoding.n_vocab == 261 and reason.startswith("which are all in 8 bytes")
-
-
-@pytest.mark.parametrize("most", [1, 100, 1000, 10**9])
-def test_a_sample_is_spread_over_all_stories(most):
-    """Every n-th story, however many there are, and no more text than asked for unless it is one story."""
-    texts = [f"{number:010}" for number in range(137)]
-    sample, text_bytes = tokenizer.spread_sample(iter(texts), most)
-    assert text_bytes == 1370
-    step = len(texts) if len(sample) == 1 else texts.index(sample[1])
-    assert sample == texts[::step] and (step & (step - 1) == 0 or len(sample) == 1)
-    assert len(sample) == 1 or 10 * len(sample) <= most
-    assert step == 1 or len(sample) == 1 or 10 * len(texts[:: step // 2]) > most, "it could be larger"
-
-
 @pytest.mark.parametrize("vocab_size", [tokenizer.GPT2_VOCAB_SIZE, 1024])
 def test_gigatoken_is_tiktoken(vocab_size):
     whole = vocab_size == tokenizer.GPT2_VOCAB_SIZE
-    encoding = tokenizer.gpt2() if whole else tokenizer.train_bpe(hard_texts()[:2000], vocab_size)
+    encoding = tokenizer.gpt2() if whole else train_bpe(hard_texts()[:2000], vocab_size)
     ids, ends = tokenizer.gigatoken_encoder(encoding, threads=2)(hard_texts())
     expected, expected_ends = tokenizer.tiktoken_encoder(encoding)(hard_texts())
     assert np.array_equal(ids, expected) and np.array_equal(ends, expected_ends)
@@ -189,7 +127,7 @@ def test_no_room_for_a_temporary_file_is_one_sentence(monkeypatch):
 
 
 def test_the_text_of_a_tokenizer_is_its_file():
-    encoding = tokenizer.train_bpe(list(stories(20)), 400)
+    encoding = train_bpe(list(stories(20)), 400)
     again = tokenizer.from_text(tokenizer.to_text(encoding))
     assert again._mergeable_ranks == encoding._mergeable_ranks and again.eot_token == encoding.eot_token == 399
 
@@ -238,31 +176,8 @@ def test_tokens_that_double_take_no_time():
     assert time.perf_counter() - start < 5
 
 
-def test_a_long_word_takes_no_time_and_changes_no_other_vocabulary():
-    choose = random.Random(3)
-    word = "".join(choose.choice("abcdefghijklmnopqrstuvwxyz") for _ in range(100_000))
-    start = time.perf_counter()
-    assert tokenizer.train_bpe([*stories(300), word], 2000).n_vocab == 2000
-    assert time.perf_counter() - start < 20
-    assert list(tokenizer.without_long_words(word)) == [word[i : i + 1000] for i in range(0, 100_000, 1000)] + [""]
-    for text in (" ".join([word[:999]] * 5), "short", ""):
-        assert list(tokenizer.without_long_words(text)) == [text]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX")
-def test_ctrl_c_is_heard_while_a_vocabulary_is_trained():
-    threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
-    start = time.perf_counter()
-    with pytest.raises(KeyboardInterrupt):
-        tokenizer.interruptible(lambda: time.sleep(60))
-    assert time.perf_counter() - start < 30
-    with pytest.raises(ZeroDivisionError):
-        tokenizer.interruptible(lambda: 1 / 0)
-    assert tokenizer.interruptible(lambda: 7) == 7
-
-
 def test_hugging_faces_spelling_is_read_back():
-    encoding = tokenizer.train_bpe(list(stories(20)), 400)
+    encoding = train_bpe(list(stories(20)), 400)
     vocabulary, merges = tokenizer.to_vocabulary(encoding)
     assert len(vocabulary) == 400 and len(merges) == 399 - 256
     assert tokenizer.from_vocabulary(vocabulary)._mergeable_ranks == encoding._mergeable_ranks
