@@ -82,10 +82,10 @@ class Recorder:
         if not self.folder:
             return
         if score:
-            line |= {"val_loss": score.loss, "val_bpb": score.bpb}
+            line = line | {"val_loss": score.loss, "val_bpb": score.bpb}
         if score and self.config.sense:
             shares = measure(ModelScorer(self.setup.model, self.encoding.eot_token), self.questions)
-            line |= {f"sense_{name}": share.share for name, share in shares.items()}
+            line = line | {f"sense_{name}": share.share for name, share in shares.items()}
         if self.state.failed > self.failed:
             self.failed = self.state.failed
             steps = "1 step was" if self.failed == 1 else f"{self.failed:.0f} steps were"
