@@ -37,7 +37,7 @@ from experiments import changes
 from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
-from slm.errors import UserError, run_script
+from slm.errors import UserError, run_script, wait_for
 from slm.files import ROOT
 from slm.options import OptionParser, whole_numbers
 from slm.training import compilation
@@ -160,8 +160,7 @@ def try_levers(options):
     for thread in threads:
         thread.start()
     try:
-        for thread in threads:
-            thread.join()
+        wait_for(threads)
     except BaseException:  # Ctrl-C or `kill`: begin no other run, and end those that run
         runs.deadline = 0
         for process in multiprocessing.active_children():

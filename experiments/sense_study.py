@@ -32,7 +32,7 @@ from experiments.tables import add, options_of, produced_by, read_table, split_a
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers, read_config_file
-from slm.errors import UserError, run_script
+from slm.errors import UserError, run_script, wait_for
 from slm.evaluation.likelihood import ModelScorer, NgramScorer
 from slm.evaluation.report import left_out_lines
 from slm.evaluation.sense import (
@@ -256,12 +256,10 @@ def study(options):
             threads.append(threading.Thread(target=work, args=(runs, table, environment, is_over, failures)))
             threads[-1].start()
         try:
-            for thread in threads:
-                thread.join()
+            wait_for(threads)
         finally:  # after Ctrl-C or `kill` no other run begins
             stop.set()
-            for thread in threads:
-                thread.join()
+            wait_for(threads)
             stop.clear()
     if failures:
         raise UserError(f"{len(failures)} runs failed, the first is {failures[0]}")

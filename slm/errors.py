@@ -104,6 +104,13 @@ def catch_stops():
             signal.signal(number, stop)
 
 
+def wait_for(threads):
+    """Wait until threads have ended, or Ctrl-C, which a wait without an end does not hear on Windows."""
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.1)
+
+
 def did_you_mean(name, names, cutoff=0.4):
     """`"; did you mean X?"` for the member of `names` most like `name`, or "" where none is like it.
 

@@ -75,6 +75,10 @@ SIGNALS = [
 ]
 
 
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, name):  # `nohup`, or `&` in a script, has these ignored, which processes inherit
+        signal.signal(getattr(signal, name), handler)
+
 REAL_CUDA = {}
 
 

@@ -6,6 +6,7 @@ import re
 import threading
 from concurrent.futures import Future
 
+from slm.errors import wait_for
 from slm.text import tokenizer
 
 LONG_WORD = re.compile(r"\S{1000}")  # the time to train a vocabulary grows with the square of a word's length
@@ -78,8 +79,7 @@ def interruptible(function):
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    while thread.is_alive():
-        thread.join(0.1)  # a wait without an end does not hear Ctrl-C on Windows
+    wait_for([thread])
     return future.result()
 
 
