@@ -66,6 +66,7 @@ def step_header(config, setup, stepper):
     compiled, captured = stepper.model is not setup.model, isinstance(stepper.run, compilation.CapturedStep)
     memory = micro_batch.memory_estimate(setup.model, stepper.micro_batch, compiled)
     memory *= compilation.CAPTURED_MEMORY if captured else 1
+    memory += stepper.average.nbytes
     return (
         f"step     {config.sequences_per_step:,} sequences, in micro-batches of {stepper.micro_batch}; about"
         f" {memory / 2**30:.1f} GiB of memory"
