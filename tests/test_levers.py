@@ -182,6 +182,8 @@ def test_an_average_of_the_training():
     config = TrainConfig()
     with changes.pull("ema=0.4", config):
         assert config.ema == 0.4
+    with changes.pull("average=0.3", config):
+        assert config.ema == 0, "a recipe's average would hide this one"
 
 
 def test_outer_steps(monkeypatch):
