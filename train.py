@@ -167,7 +167,7 @@ def is_line_due(run):
 
 
 def report(run):
-    """Add a line to log.csv, at a validation with its score; a validation also saves the checkpoints."""
+    """Add a line to log.csv, at a validation with the score of the weights' average, which is saved then."""
     line, validating = measure(run), is_validation_due(run)
     with run.stepper.average.in_model() if validating else contextlib.nullcontext():
         score = run.setup.evaluate(run.setup.model, run.stepper.micro_batch, run.signals) if validating else None
