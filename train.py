@@ -19,7 +19,6 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 # isort: split
 
 import contextlib
-import functools
 import math
 import signal
 import sys
@@ -234,8 +233,8 @@ def begin(config, set_by, loaded, group):
     recorder = Recorder(config, set_by, setup, state, loaded)  # locks out_dir, prints the header
     stepper = make_stepper(config, setup, state, recorder.print)
     if config.init_from == "resume":
-        restore = functools.partial(resume.restore, loaded, config, state, stepper, setup.corpus, get_lr)
-        recorder.print(setup.group.together(restore))
+        lines = setup.group.together(lambda: resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
+        recorder.print(lines)
     if loaded:
         loaded.clear()  # frees its memory
     setup.group.compare(lambda: snapshot.identity(config, state, setup.model, stepper, setup.corpus))
