@@ -142,6 +142,7 @@ def train(config, set_by, loaded=None, group=None):
         if stopped or run.state.step >= config.max_iters or is_patience_over(run):
             break
         take_step(run)
+        run.stepper.average.update(run.state.step)
     return finish(run, stopped)
 
 
@@ -153,7 +154,6 @@ def take_step(run):
     state.step += 1
     state.sequences += config.sequences_per_step
     state.tokens += run.setup.batches.tokens_per_step
-    run.stepper.average.update(state.step)
     run.recorder.progress.step(state.step)
 
 
