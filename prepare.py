@@ -78,7 +78,7 @@ def parse_options():
         below=1,
     )
     parser.option("--drop_leaks", False, "leave stories out of validation that are in train too")
-    parser.option("--allow_bad_rows", False, "leave out rows that cannot be read, even if they are more than 1 %%")
+    parser.option("--allow_bad_rows", False, "leave out rows that cannot be read, even if they are more than 1 %")
     cores = os.cpu_count() or 1
     parser.option("--threads", cores, "threads that tokenize", int, alias="--num_proc", at_least=1, below=MOST_THREADS)
     parser.option("--force", False, "prepare again, even if everything is in place")

@@ -142,6 +142,7 @@ def train(config, set_by, loaded=None, group=None):
         if stopped or run.state.step >= config.max_iters or is_patience_over(run):
             break
         take_step(run)
+        run.stepper.average.update(run.state.step)
     return finish(run, stopped)
 
 
@@ -153,7 +154,6 @@ def take_step(run):
     state.step += 1
     state.sequences += config.sequences_per_step
     state.tokens += run.setup.batches.tokens_per_step
-    run.stepper.average.update(state.step)
     run.recorder.progress.step(state.step)
 
 
@@ -167,7 +167,7 @@ def is_line_due(run):
 
 
 def report(run):
-    """Add a line to log.csv, at a validation with its score; a validation also saves the checkpoints."""
+    """Add a line to log.csv, at a validation with the score of the weights' average, which is saved then."""
     line, validating = measure(run), is_validation_due(run)
     with run.stepper.average.in_model() if validating else contextlib.nullcontext():
         score = run.setup.evaluate(run.setup.model, run.stepper.micro_batch, run.signals) if validating else None
@@ -233,7 +233,8 @@ def begin(config, set_by, loaded, group):
     recorder = Recorder(config, set_by, setup, state, loaded)  # locks out_dir, prints the header
     stepper = make_stepper(config, setup, state, recorder.print)
     if config.init_from == "resume":
-        recorder.print(resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
+        lines = setup.group.together(lambda: resume.restore(loaded, config, state, stepper, setup.corpus, get_lr))
+        recorder.print(lines)
     if loaded:
         loaded.clear()  # frees its memory
     setup.group.compare(lambda: snapshot.identity(config, state, setup.model, stepper, setup.corpus))

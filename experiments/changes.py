@@ -212,8 +212,8 @@ def nothing(parameters, run):
 
 
 def average(patch, config, value):
-    """The model at the end is the mean of the weights after each of the last `value` of the steps."""
-    mean = []
+    """The model at the end is the mean of the weights after each of the last `value` of the steps, without `--ema`."""
+    mean, config.ema = [], 0.0
 
     def after(parameters, run):
         step, steps = run.state.step, run.config.max_iters

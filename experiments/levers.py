@@ -1,6 +1,6 @@
 """Try levers on a recipe: each changes one thing of a run, and the table says how many tokens it saves.
 
-    python -m experiments.levers --corpus small --levers base,base@0.94,cautious,ema=0.05+floor=0.1
+    python -m experiments.levers --corpus small --levers base,base@0.94,cautious,ema=0.1+floor=0.2
     python -m experiments.levers --table                                     only the table again
 
 experiments/changes.py has the levers. `NAME=VALUE` gives one a value, `+` joins two, and `@0.94` takes 94 % of the

@@ -75,17 +75,18 @@ class OptionParser(argparse.ArgumentParser):
         type: str, int, float, `whole_numbers`, or a function of the text that may raise UserError. alias: another name
         of it, which works and which the help does not list. bounds: of a number, as `check_bounds` takes them.
         """
+        help += "" if default is False or default in (None, "") else f" (default: {default})"
+        help = help.replace("%", "%%")
         if default is False:
             self.add_argument(name, action="store_true", help=help)
             return
-        help += "" if default in (None, "") else f" (default: {default})"
         metavar = metavar or METAVARS.get(type, name.strip("-").upper())
 
         def add(spelling, **more):  # a sentence names the option as it was written
             read = functools.partial(read_value, spelling, type, may_be_empty=default == "", **bounds)
             self.add_argument(spelling, dest=name.strip("-"), type=read, **more)
 
-        add(name, default=default, help=help.replace("%", "%%"), metavar=metavar)
+        add(name, default=default, help=help, metavar=metavar)
         if alias:
             add(alias, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
@@ -105,8 +106,9 @@ class OptionParser(argparse.ArgumentParser):
     def parse(self):
         """The options of the command line. Raises UserError."""
         arguments = self.take_texts(sys.argv[1:])
-        if lost := [argument for argument in arguments if argument.startswith("-") and argument.endswith("=--")]:
-            raise UserError(f"{lost[0][:-3]} needs a value, not --")  # which argparse would take away
+        for name in self._option_string_actions:
+            if f"{name}=--" in arguments:  # argparse would take the dashes away
+                raise UserError(f"{name} needs a value, not --")
         options, unknown = self.parse_known_intermixed_args(arguments)
         if unknown:
             known = [string for action in self._actions for string in action.option_strings]

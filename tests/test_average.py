@@ -1,13 +1,18 @@
 """slm/training/average.py: the average of the weights, in a run, in its files and after a resume."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import SMALL_RUN, assert_mistake, call, log_of, same_tensors, signal_in_step
+from conftest import SMALL_RUN, assert_mistake, call, log_of, same_tensors, signal_in_step, small_config
 
+import train
 from slm.models import checkpoint
+from slm.training import micro_batch, stepper
 from slm.training.average import WeightAverage
+from slm.training.progress import step_header
+from slm.training.train_state import TrainState
 
 EMA = "--ema=0.4"
 
@@ -105,6 +110,35 @@ def test_an_average_that_begins_or_ends_at_a_resume(here):
         assert result.status == 0 and f"changed  ema: {float(was)} -> {float(then)}\n" in result.out
         trained = last(f"r{was}")["weights"] or last(f"r{was}")["model"]
         assert same_tensors(trained, {name: last("plain")["model"][name] for name in trained})
+
+
+def test_a_file_from_before_there_was_an_average(here):
+    """The run goes on from its model, and a line says what is new."""
+    assert call("train.py", *options(12, "plain")).status == 0
+    assert call("train.py", *options(6, "old")).status == 0
+    saved = last("old")
+    del saved["weights"], saved["config"]["ema"]
+    checkpoint.save_checkpoint("out/old/last.pt", saved)
+    result = call("train.py", *options(12, "old", EMA), "--init_from=resume")
+    assert result.status == 0 and "changed  ema: 0.0 -> 0.4\n" in result.out
+    weights = last("old")["weights"]
+    assert same_tensors(weights, {name: last("plain")["model"][name] for name in weights})
+
+
+def test_its_memory_counts(here, monkeypatch):
+    """It is there before the search for a micro-batch looks at the free memory, and the header adds it."""
+    config, set_by = small_config(EMA)
+    calls, search = [], micro_batch.candidates
+    monkeypatch.setattr(stepper, "WeightAverage", lambda *given: calls.append("average") or WeightAverage(*given))
+    monkeypatch.setattr(micro_batch, "candidates", lambda *given: calls.append("search") or search(*given))
+    setup = train.set_up(config, set_by)
+    made = train.make_stepper(config, setup, TrainState(), print)
+    assert calls == ["average", "search"]
+    assert made.average.nbytes == 4 * setup.model.num_params()
+    assert WeightAverage(setup.model, 0.0).nbytes == 0
+    assert "about 0.0 GiB" in step_header(config, setup, made)
+    made = made._replace(average=SimpleNamespace(nbytes=5 * 2**30))
+    assert "about 5.0 GiB" in step_header(config, setup, made)
 
 
 @pytest.mark.parametrize(

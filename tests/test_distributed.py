@@ -25,7 +25,7 @@ from conftest import (
 )
 
 from slm.errors import UserError
-from slm.models.checkpoint import load_checkpoint
+from slm.models.checkpoint import load_checkpoint, save_checkpoint
 from slm.training import distributed
 from slm.training.distributed import ProcessGroup, adopt_slurm, read_ranks, restart_count
 from slm.training.setup import set_up
@@ -247,6 +247,29 @@ def test_two_processes_continue_what_one_began(here):
     assert load_checkpoint("out/halves/last.pt")["progress"]["counted"] == 1
     run_each(here, "train.py", *options, "--micro_batch_size=2", "--out_dir=out/halves", "--init_from=resume")
     assert_same_losses("out/whole", "out/halves")
+
+
+OWN_FOLDER = """
+import os, sys
+import train
+
+sys.argv.append(f"--out_dir=out/{os.environ['RANK']}")  # a disk of each host
+train.main()
+"""
+
+
+def test_a_file_that_fits_the_run_of_one_host_alone(here):
+    """Each process says so at once: without the agreement the first would wait three minutes for the other."""
+    for rank in (0, 1):
+        assert call("train.py", *SMALL_RUN, "--ema=0.5", f"--out_dir=out/{rank}").status == 0
+    saved = load_checkpoint("out/1/last.pt")
+    saved["weights"].popitem()
+    save_checkpoint("out/1/last.pt", saved)
+    (here / "own_folder.py").write_text(OWN_FOLDER)
+    resume = [*SMALL_RUN, "--ema=0.5", "--init_from=resume", "--max_iters=20"]
+    for process in start_each(here, here / "own_folder.py", *resume):
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode and "out/1/last.pt are not those of this model: use another file" in err, err
 
 
 VALIDATE = """

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import SMALL_RUN, assert_mistake, call, log_of, small_config
+from conftest import SMALL_RUN, assert_mistake, call, log_of, same_tensors, small_config
 
 import train
 from experiments import changes, levers
@@ -15,6 +15,7 @@ from model import GPT, GPTConfig
 from slm.config import TrainConfig
 from slm.config_parser import parse_command_line
 from slm.errors import UserError
+from slm.models.checkpoint import load_checkpoint
 from slm.text.corpus import TokenFile
 from slm.training.batches import TrainBatches
 
@@ -182,6 +183,17 @@ def test_an_average_of_the_training():
     config = TrainConfig()
     with changes.pull("ema=0.4", config):
         assert config.ema == 0.4
+    with changes.pull("average=0.3", config):
+        assert config.ema == 0, "a recipe's average would hide this one"
+
+
+def test_an_average_counts_what_a_lever_does_after_a_step(here):
+    """Here it is of the last step alone, so it is the weights."""
+    config, set_by = small_config("--ema=1e-9", "--max_iters=4", "--warmup_iters=0", "--out_dir=out/run")
+    with changes.pull("outer=2", config):
+        train.train(config, set_by)
+    saved = load_checkpoint("out/run/last.pt")
+    assert same_tensors(saved["weights"], {name: saved["model"][name] for name in saved["weights"]})
 
 
 def test_outer_steps(monkeypatch):

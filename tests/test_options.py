@@ -22,7 +22,7 @@ def parse(monkeypatch, *arguments, **defaults):
     monkeypatch.setattr("sys.argv", ["script.py", *arguments])
     parser = OptionParser("A script.")
     parser.option("--name", "x", "a name")
-    parser.option("--loud", False, "a flag")
+    parser.option("--loud", False, "a flag, 100 % loud")
     parser.option("--list", "3,5", "numbers", whole_numbers, at_least=0)
     parser.option("--note", "", "may be empty")
     parser.texts_option("--text", "a text")
@@ -47,7 +47,7 @@ def test_help_shows_the_defaults(monkeypatch, capsys):
         parse(monkeypatch, "--help")
     out = " ".join(capsys.readouterr().out.split())
     assert leaving.value.code == 0 and "A script." in out
-    assert "a name (default: x)" in out and "(default: 200)" in out and "a flag (" not in out
+    assert "a name (default: x)" in out and "(default: 200)" in out and "a flag, 100 % loud --list" in out
 
 
 def test_texts_may_begin_with_a_dash(monkeypatch):
@@ -115,6 +115,7 @@ MISTAKES = {
     "Once upon a time": "'Once upon a time' has no option name in front of it",
     "--seed": "expected one argument",
     "--seed=--": "--seed needs a value, not --",
+    "--sed=--": "unknown option --sed=--; did you mean --seed?",
     "--model=": "--model needs a value, and what is given is empty",
     "--seed=7.5": "--seed must be a whole number, not '7.5'",
     "--top_p=high": "--top_p must be a number, not 'high'",

@@ -67,6 +67,12 @@ def test_a_warm_up_that_was_shortened(here, steps, words):
     assert f"\nwarm-up  {words}" in text and " 0 steps" not in text
 
 
+def test_an_average_of_the_weights(here):
+    """`--ema=0.999` is a decay to many, and here nearly the whole run: the line says what it means."""
+    assert "\naverage  of the weights over the last 2.5 % of the steps, validated and kept" in header("--ema=0.025")
+    assert "over the last 99.9 % of the steps" in header("--ema=0.999") and "average" not in header()
+
+
 def test_many_epochs_deserve_a_word(here):
     assert re.search(r"1,\d\d\d\.\d\d epochs, enough to learn the corpus by heart", header("--max_iters=700000"))
 

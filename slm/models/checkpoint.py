@@ -6,7 +6,7 @@ best.pt holds what a story needs, last.pt also what an exact resume needs:
     model          parameters by name                  config      every option of the run
     model_config   the fields of GPTConfig             tokenizer   the text of its .tiktoken file
     step, val_loss (nats per token), val_bpb (bits per byte of text), corpus (what names its tokens)
-    last.pt only:  optimizer, scaler, progress
+    last.pt only:  optimizer, scaler, progress, and with --ema, where `model` is an average, the `weights` behind it
 
 Models of other programs become such contents in load.py.
 """

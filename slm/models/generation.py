@@ -175,7 +175,7 @@ class Batch:
 
     @torch.inference_mode()
     def keep(self, rows):
-        """Continue these rows alone; rows: a list of their numbers."""
+        """Continue these rows alone; rows: a list of their numbers. Not after a capture, whose shape is fixed."""
         self.kv_cache = self.kv_cache[:, :, rows]
         kept = (tensor[rows] for tensor in (self.token, self.position, self.seeds, self.random))
         self.token, self.position, self.seeds, self.random = kept

@@ -24,6 +24,10 @@ class WeightAverage:
         self.share, self.parameters = share, dict(model.named_parameters())
         self.other = {name: parameter.detach().clone() for name, parameter in self.parameters.items() if share}
 
+    @property
+    def nbytes(self):
+        return sum(tensor.nbytes for tensor in self.other.values())
+
     def update(self, step):
         """Count the weights after step 1, 2, ... Nothing in it waits for the device."""
         if self.share:

@@ -42,10 +42,12 @@ def run_header(config, set_by, setup, state):
     epochs = tokens / corpus.tokens["train"]
     warning = ", enough to learn the corpus by heart" if epochs > MANY_EPOCHS else ""
     count = f"{processes} x " if processes > 1 else ""
-    shortened = ""
+    more = ""
     if set_by["warmup_iters"] == SHORTENED_WARMUP:
         count_steps = f"{config.warmup_iters} step{'s' * (config.warmup_iters > 1)}, {SHORTENED_WARMUP}"
-        shortened = f"warm-up  {count_steps if config.warmup_iters else 'none, the run is too short for one'}"
+        more += f"\nwarm-up  {count_steps if config.warmup_iters else 'none, the run is too short for one'}"
+    if config.ema:
+        more += f"\naverage  of the weights over the last {100 * config.ema:.3g} % of the steps, validated and kept"
     foreign = (
         ", made by another program and read as GPT-2's tokens" if corpus.meta.get("source") == OTHER_PROGRAM else ""
     )
@@ -57,7 +59,7 @@ def run_header(config, set_by, setup, state):
         f"corpus   {corpus.folder}: {corpus.tokens['train']:,} tokens to train on,"
         f" {corpus.tokens['validation']:,} to validate on, vocabulary {corpus.vocab_size:,}{foreign}\n"
         f"run      {config.max_iters:,} steps of {tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
-        f" {epochs:,.2f} epochs{warning}, into {config.out_dir}" + (f"\n{shortened}" if shortened else "")
+        f" {epochs:,.2f} epochs{warning}, into {config.out_dir}{more}"
     )
 
 
@@ -66,6 +68,7 @@ def step_header(config, setup, stepper):
     compiled, captured = stepper.model is not setup.model, isinstance(stepper.run, compilation.CapturedStep)
     memory = micro_batch.memory_estimate(setup.model, stepper.micro_batch, compiled)
     memory *= compilation.CAPTURED_MEMORY if captured else 1
+    memory += stepper.average.nbytes
     return (
         f"step     {config.sequences_per_step:,} sequences, in micro-batches of {stepper.micro_batch}; about"
         f" {memory / 2**30:.1f} GiB of memory"

@@ -184,8 +184,9 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
         lines.append(restart_schedule(config, state))
     elif climb := describe_climb(loaded["config"], config, state, get_lr):
         lines.append(climb)
-    for name, was in loaded["config"].items():
-        if name != "init_from" and getattr(config, name, was) != was:
+    for name, option in OPTIONS.items():
+        was = loaded["config"].get(name, option.default)  # of an option that is newer than the checkpoint
+        if name != "init_from" and getattr(config, name) != was:
             lines.append(f"changed  {name}: {was} -> {getattr(config, name)}")
     reason = ""
     if state.corpus and state.corpus != corpus.fingerprint():

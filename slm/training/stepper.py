@@ -33,6 +33,7 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     """The Stepper of a run. A micro-batch in `state` comes before one that is searched for. Raises UserError."""
     start = time.perf_counter()
     group, device, dtype, model = setup.group, setup.device, setup.dtype, setup.model
+    average = WeightAverage(model, config.ema)  # first, so that what the search finds free lacks its memory
     batch = setup.batches[state.sequences]  # to try passes on
 
     def run_pass(model, size):
@@ -65,6 +66,5 @@ def prepare_steps(train_step, optimizer, scaler, config, setup, state, print_lin
     memory = micro_batch.memory_estimate(model, size, step_model is not model)
     if config.cuda_graph and group.all(compilation.has_room(device, memory)):
         run = compilation.CapturedStep(run, group.all, recover, print_line)
-    average = WeightAverage(model, config.ema)
     seconds = round(time.perf_counter() - start, 1)
     return Stepper(run, step_model, size, optimizer, scaler, average, metrics, seconds)
