@@ -88,6 +88,7 @@ def test_the_kept_model_has_the_score_of_the_log(here):
     assert f"validation {float(log_of('out/run')[-1]['val_loss']):.4f} nats" in result.out
     best = checkpoint.load_checkpoint("out/run/best.pt")
     assert "weights" not in best and same_tensors(best["model"], last("run")["model"])
+    assert best["format"] == 2 and last("run")["format"] == 3, "an older version would go on from the average"
 
 
 @pytest.mark.parametrize("step", [3, 6, 11])

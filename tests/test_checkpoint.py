@@ -85,9 +85,9 @@ def test_formats(folder):
     assert first["format"] == 1 and same_tensors(first["model"], contents["model"])
     checkpoint.save_checkpoint("again.pt", first)
     assert checkpoint.load_checkpoint("again.pt")["format"] == 2
-    for number in (3, 0, "2", None, [2]):
+    for number in (4, 0, "2", None, [2]):
         torch.save(contents | {"format": number}, "other.pt")
-        with pytest.raises(UserError, match=r"^other\.pt is a checkpoint of format .* reads 1 and 2"):
+        with pytest.raises(UserError, match=r"^other\.pt is a checkpoint of format .* reads 1, 2, 3: use"):
             checkpoint.load_checkpoint("other.pt")
 
 

@@ -2,7 +2,7 @@
 
 best.pt holds what a story needs, last.pt also what an exact resume needs:
 
-    format         2; the first files have none, which means 1
+    format         2, or 3 with `weights`, which version 2 would pass over; the first files have none, which means 1
     model          parameters by name                  config      every option of the run
     model_config   the fields of GPTConfig             tokenizer   the text of its .tiktoken file
     step, val_loss (nats per token), val_bpb (bits per byte of text), corpus (what names its tokens)
@@ -24,8 +24,8 @@ from slm.files import atomic_write
 from slm.models.tensor_file import check_tensors, read_tensors
 from slm.values import check_values, is_valid, shown
 
-FORMAT = 2
-READABLE = (1, 2)
+FORMAT, FORMAT_OF_AVERAGES = 2, 3
+READABLE = (1, FORMAT, FORMAT_OF_AVERAGES)
 KEYS = {"model": dict, "model_config": dict, "config": dict, "tokenizer": str, "step": int}
 NUMBERS = {"step": (int, 0), "tokens": (int, 0), "val_loss": (float, 0), "val_bpb": (float, 0)}
 BOUNDS = {name: option.metadata["bounds"] for name, option in OPTIONS.items()}
@@ -37,7 +37,7 @@ def save_checkpoint(path, contents):
     """Write a dict of tensors and plain values. Raises UserError where the disk is full; the old file is then whole."""
     with atomic_write(path) as file:
         try:
-            torch.save(contents | {"format": FORMAT}, file)
+            torch.save(contents | {"format": FORMAT_OF_AVERAGES if contents.get("weights") else FORMAT}, file)
         except RuntimeError as error:  # torch's zip writer raises this when the file takes no more bytes
             file.write(bytes(2**20))  # which raises the error of the disk
             file.flush()
@@ -72,7 +72,7 @@ def check_contents(contents, path):
     if not any(contents["format"] is number for number in READABLE):
         raise UserError(
             f"{path} is a checkpoint of format {shown(contents['format'])}, and this version of the program reads"
-            f" {' and '.join(map(str, READABLE))}: use the version that wrote it"
+            f" {', '.join(map(str, READABLE))}: use the version that wrote it"
         )
     for key, kind in KEYS.items():
         if not isinstance(contents[key], kind):
