@@ -51,10 +51,13 @@ def longest_copy(stories, tokens, places, grams, n):
     length = 0
     while True:
         of_stories = [hashes(story, n) for story in stories]
-        is_copy = np.isin(grams, np.concatenate([grams[:0], *of_stories]))
+        together = np.concatenate([grams[:0], *of_stories])
+        is_copy = np.isin(grams, together)
         if not is_copy.any():
             return length
-        stories = [story for story, own in zip(stories, of_stories, strict=True) if np.isin(own, grams).any()]
+        ends = np.cumsum([len(own) for own in of_stories])
+        copied = np.split(np.isin(together, grams), ends[:-1])
+        stories = [story for story, some in zip(stories, copied, strict=True) if some.any()]
         length, n = n, n + 1
         is_copy &= places + n <= len(tokens)
         places, grams = places[is_copy], grams[is_copy]
