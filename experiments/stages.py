@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import itertools
-import math
 import os
 import statistics
 import subprocess
@@ -200,8 +199,7 @@ def sum_of_gradients(bench):
 
 def bench_eval(bench):
     config, stepper, setup = bench.config, bench.stepper, bench.setup
-    windows = config.eval_iters * config.batch_size * config.block_size  # 0: the whole split
-    tokens = min(windows or math.inf, bench.corpus.tokens["validation"])
+    tokens = min(setup.evaluate.windows * config.block_size, bench.corpus.tokens["validation"])
     seconds = bench.seconds(lambda: setup.evaluate(setup.model, stepper.micro_batch))  # as train.py does, uncompiled
     path, batches = bench.corpus.path("validation"), 20
 

@@ -123,10 +123,10 @@ def test_sense_says_what_it_cannot_ask(run, monkeypatch):
     score = Score(5.0, 2.5)
     for step in (6, 12):
         run.recorder.line({"step": step, "tokens": step, "seconds": 1.0, "train_loss": 5.0, "lr": 0.1}, score)
-    said = [line for line in run.printed if line.startswith("--sense")]
-    assert len([line for line in said if "cause" in line and "not in English" in line]) == 1
+    lines = [line for line in run.printed if line.startswith("--sense")]
+    assert len([line for line in lines if "cause" in line and "not in English" in line]) == 1
     asked = {name.removeprefix("sense_") for name in log_of("out/small")[-1] if name.startswith("sense_")}
-    left_out = {name for line in said for name in line.split(": ")[1].split(", ")}
+    left_out = {name for line in lines for name in line.split(": ")[1].split(", ")}
     assert asked | left_out == set(SENSE_NAMES) and not asked & left_out
 
 

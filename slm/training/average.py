@@ -18,6 +18,8 @@ class WeightAverage:
 
     Its span grows with the run (Karras et al. 2024, arXiv 2312.02696, section 3.1), so one share suits runs of any
     length and every validation. With a share of 0 it is the weights themselves, and costs nothing.
+
+    `other` holds what the model does not have: the average, and within `in_model` the weights.
     """
 
     def __init__(self, model, share):
@@ -36,7 +38,7 @@ class WeightAverage:
 
     @contextlib.contextmanager
     def in_model(self):
-        """For the time of the context the model has the average, and `other` the weights that training goes on with."""
+        """For the time of the context the model has the average: for a validation and its files."""
         self.swap()
         try:
             yield
@@ -46,9 +48,9 @@ class WeightAverage:
     @torch.no_grad()
     def swap(self):
         for name, other in self.other.items():
-            kept = other.clone()
+            before = other.clone()
             other.copy_(self.parameters[name])
-            self.parameters[name].copy_(kept)
+            self.parameters[name].copy_(before)
 
     @torch.no_grad()
     def restore(self, weights, where):
