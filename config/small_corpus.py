@@ -4,9 +4,9 @@
     python train.py config/small_corpus.py --dataset=my_stories
 
 The values come from runs on a hundredth of TinyStories, see docs/recipes.md. There 28 epochs of 4.7 M tokens reach
-0.670 bits per byte of validation text. Without the average of the weights they reached 0.680 in 53 s of an H100, and
-AdamW 0.690 in 62 s. If the validation loss rises before the end, take fewer steps. If it still falls at the end, take
-more. For less text, or without a GPU, config/sample.py is the better recipe.
+0.671 bits per byte of validation text. Without the average of the weights they reached 0.680, and AdamW 0.690. If the
+validation loss rises before the end, take fewer steps. If it still falls at the end, take more. For less text, or
+without a GPU, config/sample.py is the better recipe.
 """
 
 dataset = "my_stories"
