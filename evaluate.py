@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slm import devices
-from slm.errors import UserError, run_script
+from slm.errors import UserError, counted, run_script
 from slm.evaluation import report
 from slm.evaluation.copies import known_texts
 from slm.evaluation.likelihood import COUNTED_TOKENS, ModelScorer, NgramScorer
@@ -131,7 +131,7 @@ def print_table(figures, block_size):
         print(line)
     stories = figures["stories"]
     if "model" in stories:
-        print(f"\n{stories['count']} stories, temperature {stories['temperature']}")
+        print(f"\n{counted(stories['count'], 'story', 'stories')}, temperature {stories['temperature']}")
         for line in report.story_lines(stories["model"], stories["real"]):
             print(line)
     else:

@@ -37,7 +37,7 @@ from experiments import changes
 from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
-from slm.errors import UserError, run_script, wait_for
+from slm.errors import UserError, counted, run_script, wait_for
 from slm.files import ROOT
 from slm.options import OptionParser, whole_numbers
 from slm.training import compilation
@@ -167,7 +167,7 @@ def try_levers(options):
             process.terminate()
         raise
     if runs.failures:
-        raise UserError(f"{len(runs.failures)} runs failed, the first is {runs.failures[0]}")
+        raise UserError(f"{counted(len(runs.failures), 'run')} failed, the first is {runs.failures[0]}")
 
 
 # -- what the table says ----------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ from experiments.tables import add, options_of, produced_by, read_table, split_a
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers, read_config_file
-from slm.errors import UserError, run_script, wait_for
+from slm.errors import UserError, counted, run_script, wait_for
 from slm.evaluation.likelihood import ModelScorer, NgramScorer
 from slm.evaluation.report import left_out_lines
 from slm.evaluation.sense import (
@@ -222,7 +222,8 @@ def work(runs, table, environment, is_over, failures):
             table.add(rows)
             shutil.rmtree(run.folder / "points")
             seconds = time.monotonic() - start
-            print(f"{run.folder}: {rows[-1]['val_bpb']} bits per byte, {len(rows)} points, {seconds:.0f} s", flush=True)
+            figures = f"{rows[-1]['val_bpb']} bits per byte, {counted(len(rows), 'point')}, {seconds:.0f} s"
+            print(f"{run.folder}: {figures}", flush=True)
         except (UserError, subprocess.CalledProcessError, IndexError, OSError) as error:
             failures.append(f"{run.folder}: {error}")
             print(failures[-1], file=sys.stderr, flush=True)
@@ -248,7 +249,8 @@ def study(options):
             Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seeds
         ]  # the largest first, so that none is left alone at the end
         runs = [run for run in runs if not table.has(run.key())]
-        print(f"{options.corpus}, equal {budget}: {len(runs)} runs on {len(gpus) or 1} devices", flush=True)
+        how_many = f"{counted(len(runs), 'run')} on {counted(len(gpus) or 1, 'device')}"
+        print(f"{options.corpus}, equal {budget}: {how_many}", flush=True)
         threads = []
         for gpu in gpus or [""]:
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
@@ -262,7 +264,7 @@ def study(options):
             wait_for(threads)
             stop.clear()
     if failures:
-        raise UserError(f"{len(failures)} runs failed, the first is {failures[0]}")
+        raise UserError(f"{counted(len(failures), 'run')} failed, the first is {failures[0]}")
 
 
 def read_options():

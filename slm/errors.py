@@ -131,6 +131,11 @@ def say(text):
     print(printable(text), flush=True)
 
 
+def counted(number, one, many=None):
+    """A number and what it counts, as in "1 story" and "1,234 stories"; many: where it is not `one` and an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def printable(text, keep=""):
     """`text` with escape sequences, line ends and other controls spelled out: `\\x1b` is four letters.
 

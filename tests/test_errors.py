@@ -10,7 +10,7 @@ import time
 import pytest
 from conftest import PATIENCE, ROOT, environment, start_command
 
-from slm.errors import run_script
+from slm.errors import counted, run_script
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="file descriptors and signals are Unix's")
 
@@ -57,6 +57,11 @@ def test_another_error_is_not_blamed_on_standard_output(monkeypatch, error):
 
     with pytest.raises(type(error)):
         run_script(main, stdout_is_result=True)
+
+
+def test_a_count_and_its_noun():
+    assert [counted(number, "step") for number in (0, 1, 2, 12345)] == ["0 steps", "1 step", "2 steps", "12,345 steps"]
+    assert [counted(number, "story", "stories") for number in (1, 2)] == ["1 story", "2 stories"]
 
 
 STREAMS = {

@@ -126,9 +126,10 @@ def test_the_corpus_is_looked_at_before_the_model_is_loaded(here, workshop):
     (here / "broken.pt").write_bytes(b"no checkpoint")
     (here / "data/damaged").mkdir()
     (here / "data/damaged/meta.json").write_text("{")
-    for name, word in (("missing", "no prepared data in data/missing"), ("damaged", "data/damaged/meta.json is damaged")):
-        assert_mistake(call("evaluate.py", "--model", "broken.pt", "--data", name, "--device", "cpu"), word)
-    assert_mistake(call("evaluate.py", "--model", "broken.pt", "--data", "small", "--device", "cpu"), "broken.pt")
+    command = ["evaluate.py", "--model", "broken.pt", "--device", "cpu", "--data"]
+    assert_mistake(call(*command, "missing"), "no prepared data in data/missing")
+    assert_mistake(call(*command, "damaged"), "data/damaged/meta.json is damaged")
+    assert_mistake(call(*command, "small"), "broken.pt")
 
 
 def test_a_corpus_that_was_prepared_again(here, workshop):

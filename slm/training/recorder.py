@@ -11,6 +11,7 @@ import shlex
 import torch
 
 from slm import devices
+from slm.errors import counted
 from slm.evaluation.likelihood import ModelScorer
 from slm.evaluation.report import left_out_lines
 from slm.evaluation.sense import make_questions, measure, story_texts
@@ -88,7 +89,7 @@ class Recorder:
             line = line | {f"sense_{name}": share.share for name, share in shares.items()}
         if self.state.failed > self.failed:
             self.failed = self.state.failed
-            steps = "1 step was" if self.failed == 1 else f"{self.failed:.0f} steps were"
+            steps = counted(int(self.failed), "step was", "steps were")
             self.print(f"step {self.state.step:,}: {steps} skipped so far: the gradient was not finite")
         self.folder.add_line(line)
         for tracker in self.trackers:
@@ -161,7 +162,8 @@ class Recorder:
             )
             return
         if 0 < self.config.patience <= state.since_best and state.step < self.config.max_iters:
-            self.print(f"stopped early: the last {state.since_best} validations were not better (--patience)")
+            validations = counted(state.since_best, "validation was", "validations were")
+            self.print(f"stopped early: {validations} not better than the best (--patience)")
         cuda = self.setup.device.type == "cuda"
         memory = torch.cuda.max_memory_reserved(self.setup.device) / 2**30 if cuda else 0
         gpu = f", at most {memory:.1f} GiB of GPU memory" if cuda else ""
