@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from slm import interrupt
 from slm.terminal import WordWrap
 
 
@@ -78,6 +79,7 @@ def run_script(main, stdout_is_result=False):
     out = Result(sys.stdout) if stdout_is_result else Report(sys.stdout)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Report(sys.stderr)):
         try:
+            interrupt.end_of_imports()
             catch_stops()
             main()
             out.flush()
