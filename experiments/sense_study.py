@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
+from experiments.cells import COUNT, LOSS, NAME, PRODUCED_BY, SEED, SHARE, TEXT, Cell
 from experiments.sense_pictures import SIZES, draw
 from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm import devices
@@ -35,11 +36,7 @@ from slm.config_parser import command_line_layers, read_config_file
 from slm.errors import UserError, counted, run_script, wait_for
 from slm.evaluation.likelihood import ModelScorer, NgramScorer
 from slm.evaluation.report import left_out_lines
-from slm.evaluation.sense import (
-    SENSE_NAMES,
-    make_questions,
-    measure,
-)
+from slm.evaluation.sense import SENSE_NAMES, make_questions, measure
 from slm.evaluation.sense import story_texts as read_texts
 from slm.files import ROOT
 from slm.models.load import load_model
@@ -50,8 +47,19 @@ from slm.training.log import read_log
 from slm.training.run_folder import read_description
 
 TABLE = ROOT / "experiments" / "sense.csv"
-RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val_loss,val_bpb,stories_bpb".split(",")
-FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
+KEY = ["corpus", "budget", "size", "seed"]  # of a run
+
+
+def of_a_run(cell):
+    """What each row has but for those of the unigram and the bigram."""
+    return cell.needed_where(lambda row: row["budget"] != "counts")
+
+
+FIELDS = {"corpus": NAME, "budget": NAME, "size": NAME, "seed": of_a_run(SEED), "stories": TEXT}
+FIELDS |= dict.fromkeys(("parameters", "step", "tokens"), of_a_run(COUNT))
+FIELDS |= {"seconds": of_a_run(Cell(float, {"above": 0})), "val_loss": of_a_run(LOSS), "val_bpb": of_a_run(LOSS)}
+FIELDS |= {"stories_bpb": LOSS.or_empty(), **dict.fromkeys(SENSE_NAMES, SHARE.or_empty()), "options": TEXT}
+FIELDS |= PRODUCED_BY
 POLL = 0.05  # seconds between two looks for a new checkpoint
 GRACE = 30  # seconds that a stopped run gets to write its checkpoint
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # how train.py ends after it
@@ -218,7 +226,7 @@ def work(runs, table, environment, is_over, failures):
             command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder]
             command += ["--corpus", run.key()[0], "--stories", run.options.stories]
             output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
-            rows = [dict(zip(RUN_FIELDS[:4], run.key(), strict=True)) | row for row in json.loads(output)]
+            rows = [dict(zip(KEY, run.key(), strict=True)) | row for row in json.loads(output)]
             table.add(rows)
             shutil.rmtree(run.folder / "points")
             seconds = time.monotonic() - start
