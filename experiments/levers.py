@@ -197,16 +197,15 @@ def summary(rows):
     squares = sum(np.var(some) * len(some) for some in finite)
     freedom = sum(len(some) - 1 for some in finite)
     deviation, base = (squares / freedom) ** 0.5 if freedom else None, losses.get("base")
-    for lever, of_lever in sorted(
-        by_lever.items(), key=lambda item: np.nan_to_num(np.mean(losses[item[0]]), nan=np.inf)
-    ):
-        mean, runs = np.mean(losses[lever]), len(of_lever)
+    means = {lever: np.mean(some) for lever, some in losses.items()}
+    for lever in sorted(means, key=lambda lever: (np.isnan(means[lever]), means[lever])):
+        mean, of_lever, runs = means[lever], by_lever[lever], len(by_lever[lever])
         line = {"lever": lever, "runs": runs, "loss": mean}
         line["deviation"] = np.std(losses[lever], ddof=1) if runs > 1 else None
         for name in ("val_bpb", "seconds"):
             line[name] = np.mean([float(row[name]) for row in of_lever])
         if base and lever != "base":
-            line["difference"] = mean - np.mean(base)
+            line["difference"] = mean - means["base"]
             line["error"] = deviation and deviation * (1 / runs + 1 / len(base)) ** 0.5
             if nats and abs(line["difference"] / nats) < np.log(2):  # further off the line is not straight
                 tokens = int(of_lever[0]["tokens"]) / int(by_lever["base"][0]["tokens"])
