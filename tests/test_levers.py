@@ -1,4 +1,4 @@
-"""experiments/changes.py: each lever does what it says. experiments/levers.py: which runs, and what the table says."""
+"""experiments/changes*.py: each lever does what it says. experiments/levers.py: which runs, and what the table says."""
 
 import csv
 import math
@@ -11,6 +11,7 @@ from conftest import SMALL_RUN, assert_mistake, call, log_of, same_tensors, smal
 
 import train
 from experiments import changes, levers
+from experiments.tables import read_table
 from model import GPT, GPTConfig
 from slm.config import TrainConfig
 from slm.config_parser import parse_command_line
@@ -48,6 +49,12 @@ def test_the_base_is_train_py(recipe):
     ]
     assert changed["val_loss"] != row["val_loss"] and changed["tokens"] == row["tokens"]
     assert "--optimizer=muon" in row["options"] and row["torch"] == torch.__version__
+
+
+def test_the_levers_of_the_table_are_there():
+    """A row of levers.csv says what can be run again."""
+    tried = {row["lever"] for row in read_table(levers.TABLE, levers.FIELDS)}
+    assert tried and all(map(changes.parse, tried))
 
 
 # -- the learning rate ------------------------------------------------------------------------------------------------
