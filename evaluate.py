@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slm import devices
-from slm.errors import UserError, run_script
+from slm.errors import UserError, counted, run_script
 from slm.evaluation import report
 from slm.evaluation.copies import known_texts
 from slm.evaluation.likelihood import COUNTED_TOKENS, ModelScorer, NgramScorer
@@ -131,11 +131,21 @@ def print_table(figures, block_size):
         print(line)
     stories = figures["stories"]
     if "model" in stories:
-        print(f"\n{stories['count']} stories, temperature {stories['temperature']}")
+        print(f"\n{counted(stories['count'], 'story', 'stories')}, temperature {stories['temperature']}")
         for line in report.story_lines(stories["model"], stories["real"]):
             print(line)
     else:
         print("\nno stories are compared: none of the validation split has a second sentence")
+
+
+def corpus_of(loaded):
+    """The Corpus that a model was trained on. Raises UserError."""
+    dataset = loaded.config.get("dataset")
+    if not dataset:
+        raise UserError(f"{loaded.path} does not say what it was trained on: give --data NAME, a folder under data/")
+    corpus = Corpus(Path("data") / dataset)
+    corpus.compare(loaded.contents.get("corpus"), loaded.path)
+    return corpus
 
 
 def main():
@@ -152,13 +162,9 @@ def main():
     sampling = sampling_arguments(options)
     device = devices.pick_device(options.device)
     dtype = devices.pick_dtype(options.dtype, device)
+    corpus = Corpus(Path("data") / options.data) if options.data else None  # first: a model takes seconds to load
     loaded = load_model(options.model, device)
-    dataset = options.data or loaded.config.get("dataset")
-    if not dataset:
-        raise UserError(f"{loaded.path} does not say what it was trained on: give --data NAME, a folder under data/")
-    corpus = Corpus(Path("data") / dataset)
-    if not options.data:
-        corpus.compare(loaded.contents.get("corpus"), loaded.path)
+    corpus = corpus or corpus_of(loaded)
     figures = evaluate(loaded, corpus, device, dtype, options, sampling)
     if options.json:
         json.dump(figures, sys.stdout, indent=2)

@@ -29,7 +29,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from slm.commands import VOCAB_SIZES, fitting_recipe, train_command
-from slm.errors import UserError, run_script, say
+from slm.errors import UserError, counted, run_script, say
 from slm.options import OptionParser
 from slm.text import sources, tokenizer, vocabulary
 from slm.text.encode import encode_split, has_gigatoken
@@ -201,7 +201,8 @@ def encode_splits(splits, leaks, drop_leaks, encoding, threads, folder):
         say_story("last", train.last)
         if leaked := leaks.count():
             say(
-                f"{leaked:,} stories of validation are in train too (one begins: {leaks.first[:BEGINNING]}):"
+                f"{counted(leaked, 'story of validation is', 'stories of validation are')} in train too (one begins:"
+                f" {leaks.first[:BEGINNING]}):"
                 + (" left out of validation" if drop_leaks else " --drop_leaks leaves them out")
             )
         validation = leaks.without() if drop_leaks else validation
@@ -219,7 +220,7 @@ def summary(folder, meta, command):
     lines = [f"{'':12}{'stories':>12}{'tokens':>15}{'text bytes':>15}{'longest story':>20}"]
     for name, counts in meta["splits"].items():
         longest = counts.get("longest_story", "")
-        longest = longest and f"{longest:,} token{'s' * (longest != 1)}"
+        longest = longest and counted(longest, "token")
         row = f"{name:12}{counts['stories']:>12,}{counts['tokens']:>15,}{counts['text_bytes']:>15,}{longest:>20}"
         lines.append(row.rstrip())
     for key, text in (

@@ -27,7 +27,7 @@ import time
 import torch
 
 from slm import devices
-from slm.errors import UserError, printable, run_script
+from slm.errors import UserError, counted, printable, run_script
 from slm.files import read_regular, user_path
 from slm.models.generation import prompt_tokens, stream
 from slm.models.load import load_model
@@ -132,8 +132,8 @@ def tell_stories(loaded, prompts, options, sampling, generator):
         print("warning: the prompt ends in a space, and words bring theirs along: leave it out", file=sys.stderr)
     if (longest := max(map(len, tokens))) > model.config.block_size:
         print(
-            f"warning: the prompt has {longest - 1} tokens and the context {model.config.block_size}: the model sees"
-            " the end of it",
+            f"warning: the prompt has {counted(longest - 1, 'token')} and the context {model.config.block_size}: the"
+            " model sees the end of it",
             file=sys.stderr,
         )
     start, count, at_once = time.perf_counter(), 0, max(1, STORIES_AT_ONCE // options.num_samples)
@@ -159,7 +159,7 @@ def tell_stories(loaded, prompts, options, sampling, generator):
             raise
         finally:
             printer.finish()
-    print(f"{count} tokens, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
+    print(f"{counted(count, 'token')}, {count / (time.perf_counter() - start):,.0f} a second", file=sys.stderr)
 
 
 def for_each_prompt(answer):

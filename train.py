@@ -34,6 +34,7 @@ from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.options import asks_for_help
 from slm.training import compilation, micro_batch, resume, snapshot
+from slm.training.evaluation import SenseEvaluator
 from slm.training.optimizers import make_optimizer
 from slm.training.recorder import Recorder
 from slm.training.setup import Setup, join_processes, set_up
@@ -266,13 +267,15 @@ def finish(run, stopped):
 
 
 def evaluate_only(config, set_by, loaded, group, path):
-    """Print the validation score of the checkpoint that was loaded from `path`. Raises UserError."""
+    """Print the validation score, and the sense, of the checkpoint that was loaded from `path`. Raises UserError."""
     setup = set_up(config, set_by, loaded, group)
     setup.group.compare(lambda: snapshot.model_identity(setup.model, setup.corpus))
     score = setup.evaluate(setup.model, setup.evaluate.micro_batch(setup.model, config.micro_batch_size))
     if setup.group.is_main:
         setup.corpus.compare(loaded.get("corpus"), path)
         print(f"{path}: {score}")
+        if config.sense:
+            print(SenseEvaluator(setup.corpus, config.block_size, print).line(setup.model))
     setup.group.close()
 
 

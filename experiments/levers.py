@@ -34,10 +34,11 @@ import torch
 
 import train
 from experiments import changes
+from experiments.cells import COUNT, LOSS, NAME, PRODUCED_BY, SECONDS, SEED, TEXT
 from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm.config import merge_config
 from slm.config_parser import command_line_layers
-from slm.errors import UserError, run_script, wait_for
+from slm.errors import UserError, counted, run_script, wait_for
 from slm.files import ROOT
 from slm.options import OptionParser, whole_numbers
 from slm.training import compilation
@@ -46,7 +47,8 @@ from slm.training.run_folder import read_description
 
 TABLE = ROOT / "experiments" / "levers.csv"
 SETTING = ["corpus", "recipe", "arguments"]  # what the runs of a table have in common
-FIELDS = [*SETTING, *"lever,seed,val_loss,val_bpb,tokens,seconds,options,device,torch,commit,date".split(",")]
+FIELDS = {"corpus": NAME, "recipe": NAME, "arguments": TEXT, "lever": NAME, "seed": SEED, "val_loss": LOSS}
+FIELDS |= {"val_bpb": LOSS, "tokens": COUNT, "seconds": SECONDS, "options": TEXT, **PRODUCED_BY}
 
 # -- one run ----------------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,7 @@ def try_levers(options):
             process.terminate()
         raise
     if runs.failures:
-        raise UserError(f"{len(runs.failures)} runs failed, the first is {runs.failures[0]}")
+        raise UserError(f"{counted(len(runs.failures), 'run')} failed, the first is {runs.failures[0]}")
 
 
 # -- what the table says ----------------------------------------------------------------------------------------------
@@ -176,6 +178,7 @@ def try_levers(options):
 def slope(rows):
     """Nats per unit of the logarithm of the tokens, of the runs of `base` of all lengths; None of one length."""
     runs = [(int(row["tokens"]), float(row["val_loss"])) for row in rows if row["lever"].partition("@")[0] == "base"]
+    runs = [run for run in runs if np.isfinite(run[1])]
     tokens, losses = np.array(runs).T if runs else ([], [])
     return np.polyfit(np.log(tokens), losses, 1)[0] if len(set(tokens)) > 1 else None
 
@@ -190,17 +193,19 @@ def summary(rows):
     for row in rows:
         by_lever.setdefault(row["lever"], []).append(row)
     losses = {lever: [float(row["val_loss"]) for row in of_lever] for lever, of_lever in by_lever.items()}
-    squares = sum(statistics.variance(some) * (len(some) - 1) for some in losses.values() if len(some) > 1)
-    freedom = sum(len(some) - 1 for some in losses.values())
+    finite = [some for some in losses.values() if np.isfinite(some).all()]  # the others have diverged
+    squares = sum(np.var(some) * len(some) for some in finite)
+    freedom = sum(len(some) - 1 for some in finite)
     deviation, base = (squares / freedom) ** 0.5 if freedom else None, losses.get("base")
-    for lever, of_lever in sorted(by_lever.items(), key=lambda item: statistics.mean(losses[item[0]])):
-        mean, runs = statistics.mean(losses[lever]), len(of_lever)
+    means = {lever: np.mean(some) for lever, some in losses.items()}
+    for lever in sorted(means, key=lambda lever: (np.isnan(means[lever]), means[lever])):
+        mean, of_lever, runs = means[lever], by_lever[lever], len(by_lever[lever])
         line = {"lever": lever, "runs": runs, "loss": mean}
-        line["deviation"] = statistics.stdev(losses[lever]) if runs > 1 else None
+        line["deviation"] = np.std(losses[lever], ddof=1) if runs > 1 else None
         for name in ("val_bpb", "seconds"):
-            line[name] = statistics.mean(float(row[name]) for row in of_lever)
+            line[name] = np.mean([float(row[name]) for row in of_lever])
         if base and lever != "base":
-            line["difference"] = mean - statistics.mean(base)
+            line["difference"] = mean - means["base"]
             line["error"] = deviation and deviation * (1 / runs + 1 / len(base)) ** 0.5
             if nats and abs(line["difference"] / nats) < np.log(2):  # further off the line is not straight
                 tokens = int(of_lever[0]["tokens"]) / int(by_lever["base"][0]["tokens"])

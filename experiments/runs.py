@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from experiments.cells import COUNT, LOSS, NAME, PRODUCED_BY, SECONDS, SEED, TEXT
 from experiments.tables import add, options_of, produced_by, read_table, save
 from slm.config_parser import parse_command_line
 from slm.errors import UserError, run_script
@@ -27,8 +28,9 @@ from slm.options import OptionParser
 from slm.training.log import read_log
 
 TABLE, PLOT = ROOT / "experiments" / "runs.csv", ROOT / "experiments" / "runs.png"
-FIELDS = "what,val_bpb,best_bpb,val_loss,seconds,compiling,tokens,seed,options,corpus_tokens,device,torch,commit,date"
-FIELDS = FIELDS.split(",")
+FIELDS = {"what": NAME, "val_bpb": LOSS, "best_bpb": LOSS.or_empty(), "val_loss": LOSS, "seconds": SECONDS.or_empty()}
+FIELDS |= {"compiling": SECONDS.or_empty(), "tokens": COUNT, "seed": SEED, "options": TEXT, "corpus_tokens": COUNT}
+FIELDS |= PRODUCED_BY
 PANEL_TITLES = {
     "8k": "many passes over a hundredth of TinyStories, vocabulary 8,192",
     "50k": "many passes, GPT-2's vocabulary of 50,257",

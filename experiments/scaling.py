@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from experiments.cells import COUNT, LOSS, NAME, PRODUCED_BY, SECONDS, TEXT
 from experiments.scaling_process import CUT, GROWING
 from experiments.tables import add, produced_by, read_table, save
 from slm import devices
@@ -31,8 +32,9 @@ from slm.text.corpus import Corpus
 from slm.training.run_folder import describe_run
 
 TABLE, PLOT = ROOT / "experiments" / "scaling.csv", ROOT / "docs" / "pictures" / "scaling.png"
-FIELDS = "recipe,processes,step,tokens_per_step,tokens_per_second,sum_mb,sum_ms,loss_steps,train_loss"
-FIELDS = f"{FIELDS},device,torch,commit,date".split(",")
+FIELDS = {"recipe": NAME, "processes": COUNT, "step": NAME, "tokens_per_step": COUNT, "tokens_per_second": COUNT}
+FIELDS |= {"sum_mb": TEXT, "sum_ms": SECONDS.or_empty(), "loss_steps": TEXT, "train_loss": LOSS.or_empty()}
+FIELDS |= PRODUCED_BY
 RECIPES = ["config/tinystories_8k.py", "config/tinystories_30m.py"]
 
 

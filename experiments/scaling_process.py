@@ -21,21 +21,17 @@ from slm.config_parser import command_line_layers
 from slm.errors import UserError, run_script
 from slm.options import asks_for_help
 from slm.training.setup import join_processes
-from slm.training.train_state import TrainState
-from train import get_lr, seed_dropout, set_lr
 
 CUT, GROWING = "cut up", "growing"
 
 
 def loss_of_step(bench, steps):
     """The loss of the last of the first `steps` steps."""
-    config, setup, stepper, state = bench.config, bench.setup, bench.stepper, TrainState()
-    for step in range(steps):
-        set_lr(stepper.optimizer, get_lr(step, config))
-        seed_dropout(config.seed, step, setup.group.rank)
-        stepper.metrics.start_line(state)
-        stepper.run(setup.batches[step * config.sequences_per_step])
-    stepper.metrics.read(state)
+    metrics, state = bench.stepper.metrics, bench.run.state
+    for _ in range(steps):
+        metrics.start_line(state)
+        bench.step()
+    metrics.read(state)
     return state.sums["train_loss"] / state.counted if state.counted else None
 
 

@@ -23,7 +23,10 @@ SIZES = {  # n_layer, n_head, n_embd; millions of parameters with a vocabulary o
 
 
 def means(rows, x):
-    """[(x, {name: mean share over the seeds})] of rows of one size, by the number in the field x."""
+    """[(x, {name: mean share over the seeds})] of rows of one size, by the number in the field x.
+
+    A name that no row of an x has is left out there.
+    """
     groups = {}
     for row in rows:
         groups.setdefault(float(row[x]), []).append(row)
@@ -33,11 +36,17 @@ def means(rows, x):
             {
                 name: statistics.mean(float(row[name]) for row in group if row[name])
                 for name in SENSE_NAMES
-                if group[0][name]
+                if any(row[name] for row in group)
             },
         )
         for value, group in sorted(groups.items())
     ]
+
+
+def of_name(points, name):
+    """(xs, shares) of one name in the points of `means`."""
+    there = [(x, shares[name]) for x, shares in points if name in shares]
+    return [x for x, _ in there], [share for _, share in there]
 
 
 def last_points(rows):
@@ -107,17 +116,17 @@ def draw(rows, corpus):
     for size, color in zip(sizes, colors, strict=True):
         points = means([row for row in equal_tokens if row["size"] == size and int(row["step"])], "tokens")
         for name, axes in there.items():
-            axes.plot([x for x, _ in points], [y[name] for _, y in points], color=color, linewidth=1.4, label=size)
+            axes.plot(*of_name(points, name), color=color, linewidth=1.4, label=size)
     finish(figure, there, f"tokens seen, by size, trained on {corpus}", PICTURES / f"sense_training_{corpus}.png")
 
     figure, there = panels(names, "what a size can learn")
     for budget, color in (("tokens", "tab:blue"), ("seconds", "tab:orange")):
         points = means(last_points([row for row in rows if row["budget"] == budget]), "parameters")
         for name, axes in there.items():
-            if points:
+            xs, shares = of_name(points, name)
+            if xs:
                 n = PAIRS if name in CHANGES else ITEMS
-                shares = [y[name] for _, y in points]
                 bounds = list(zip(*(wilson(share, n) for share in shares), strict=True))
-                axes.plot([x for x, _ in points], shares, "o-", color=color, markersize=3, label=f"equal {budget}")
-                axes.fill_between([x for x, _ in points], *bounds, color=color, alpha=0.12, linewidth=0)
+                axes.plot(xs, shares, "o-", color=color, markersize=3, label=f"equal {budget}")
+                axes.fill_between(xs, *bounds, color=color, alpha=0.12, linewidth=0)
     finish(figure, there, f"parameters, trained on {corpus}", PICTURES / f"sense_size_{corpus}.png")

@@ -27,19 +27,16 @@ from pathlib import Path
 import torch
 
 from evaluate import validation_loss
+from experiments.cells import COUNT, LOSS, NAME, PRODUCED_BY, SEED, SHARE, TEXT, Cell
 from experiments.sense_pictures import SIZES, draw
 from experiments.tables import add, options_of, produced_by, read_table, split_arguments
 from slm import devices
 from slm.config import merge_config
 from slm.config_parser import command_line_layers, read_config_file
-from slm.errors import UserError, run_script, wait_for
+from slm.errors import UserError, counted, run_script, wait_for
 from slm.evaluation.likelihood import ModelScorer, NgramScorer
 from slm.evaluation.report import left_out_lines
-from slm.evaluation.sense import (
-    SENSE_NAMES,
-    make_questions,
-    measure,
-)
+from slm.evaluation.sense import SENSE_NAMES, make_questions, measure
 from slm.evaluation.sense import story_texts as read_texts
 from slm.files import ROOT
 from slm.models.load import load_model
@@ -50,8 +47,19 @@ from slm.training.log import read_log
 from slm.training.run_folder import read_description
 
 TABLE = ROOT / "experiments" / "sense.csv"
-RUN_FIELDS = "corpus,budget,size,seed,stories,parameters,step,tokens,seconds,val_loss,val_bpb,stories_bpb".split(",")
-FIELDS = [*RUN_FIELDS, *SENSE_NAMES, "options", "device", "torch", "commit", "date"]
+KEY = ["corpus", "budget", "size", "seed"]  # of a run
+
+
+def of_a_run(cell):
+    """What each row has but for those of the unigram and the bigram."""
+    return cell.needed_where(lambda row: row["budget"] != "counts")
+
+
+FIELDS = {"corpus": NAME, "budget": NAME, "size": NAME, "seed": of_a_run(SEED), "stories": TEXT}
+FIELDS |= dict.fromkeys(("parameters", "step", "tokens"), of_a_run(COUNT))
+FIELDS |= {"seconds": of_a_run(Cell(float, {"above": 0})), "val_loss": of_a_run(LOSS), "val_bpb": of_a_run(LOSS)}
+FIELDS |= {"stories_bpb": LOSS.or_empty(), **dict.fromkeys(SENSE_NAMES, SHARE.or_empty()), "options": TEXT}
+FIELDS |= PRODUCED_BY
 POLL = 0.05  # seconds between two looks for a new checkpoint
 GRACE = 30  # seconds that a stopped run gets to write its checkpoint
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # how train.py ends after it
@@ -218,11 +226,12 @@ def work(runs, table, environment, is_over, failures):
             command = [sys.executable, "-m", "experiments.sense_study", "--ask", run.folder]
             command += ["--corpus", run.key()[0], "--stories", run.options.stories]
             output = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True).stdout
-            rows = [dict(zip(RUN_FIELDS[:4], run.key(), strict=True)) | row for row in json.loads(output)]
+            rows = [dict(zip(KEY, run.key(), strict=True)) | row for row in json.loads(output)]
             table.add(rows)
             shutil.rmtree(run.folder / "points")
             seconds = time.monotonic() - start
-            print(f"{run.folder}: {rows[-1]['val_bpb']} bits per byte, {len(rows)} points, {seconds:.0f} s", flush=True)
+            figures = f"{rows[-1]['val_bpb']} bits per byte, {counted(len(rows), 'point')}, {seconds:.0f} s"
+            print(f"{run.folder}: {figures}", flush=True)
         except (UserError, subprocess.CalledProcessError, IndexError, OSError) as error:
             failures.append(f"{run.folder}: {error}")
             print(failures[-1], file=sys.stderr, flush=True)
@@ -248,7 +257,8 @@ def study(options):
             Run(options, budget, size, seed) for size in options.sizes.split(",") for seed in options.seeds
         ]  # the largest first, so that none is left alone at the end
         runs = [run for run in runs if not table.has(run.key())]
-        print(f"{options.corpus}, equal {budget}: {len(runs)} runs on {len(gpus) or 1} devices", flush=True)
+        how_many = f"{counted(len(runs), 'run')} on {counted(len(gpus) or 1, 'device')}"
+        print(f"{options.corpus}, equal {budget}: {how_many}", flush=True)
         threads = []
         for gpu in gpus or [""]:
             path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
@@ -262,7 +272,7 @@ def study(options):
             wait_for(threads)
             stop.clear()
     if failures:
-        raise UserError(f"{len(failures)} runs failed, the first is {failures[0]}")
+        raise UserError(f"{counted(len(failures), 'run')} failed, the first is {failures[0]}")
 
 
 def read_options():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from slm.text import tokenizer
 from slm.training import compilation, snapshot
 from slm.training.setup import set_up
 from slm.training.train_state import TrainState
-from train import configure_optimizer, configure_scaler, make_stepper
+from train import Run, configure_optimizer, configure_scaler, make_stepper, take_step
 
 REPEATS = 5
 STARTS = 3  # of a process whose start is measured
@@ -54,10 +55,21 @@ class Bench:
         self.device, self.dtype, self.corpus = self.setup.device, self.setup.dtype, self.setup.corpus
 
     @functools.cached_property
-    def stepper(self):
-        stepper = make_stepper(self.config, self.setup, TrainState(), print)
+    def run(self):
+        """train.py's Run, which nobody records."""
+        state, silent = TrainState(), SimpleNamespace(progress=SimpleNamespace(step=lambda step: None))
+        stepper = make_stepper(self.config, self.setup, state, print)
         self.setup.model.train()
-        return stepper
+        return Run(self.config, self.setup, state, stepper, silent, None)
+
+    @property
+    def stepper(self):
+        return self.run.stepper
+
+    def step(self):
+        """What train.py's loop does between two reports."""
+        take_step(self.run)
+        self.stepper.average.update(self.run.state.step)
 
     def seconds(self, work):
         """The median seconds of `work()`, repeated often enough to measure."""
@@ -130,10 +142,9 @@ def bench_loader(bench):
 
 def bench_train(bench):
     stepper, setup, config, cuda = bench.stepper, bench.setup, bench.config, bench.device.type == "cuda"
-    numbers = itertools.count(step=config.sequences_per_step)
     if cuda:
         torch.cuda.reset_peak_memory_stats()
-    speed = setup.batches.tokens_per_step / bench.seconds(lambda: stepper.run(setup.batches[next(numbers)]))
+    speed = setup.batches.tokens_per_step / bench.seconds(bench.step)
     memory = torch.cuda.max_memory_reserved() / 2**30 if cuda else None
     flops = speed * setup.model.flops_per_token() / setup.group.world_size
     ceiling = devices.peak_flops(bench.device, bench.dtype)

@@ -1,4 +1,7 @@
-"""What the tables of experiments share: how a row is read, added and described, and how a picture is saved."""
+"""What the tables of experiments share: how a row is read, added and described, and how a picture is saved.
+
+`read_table` is the one door: a table is {column: Cell of cells.py}, and behind it each cell is what its column says.
+"""
 
 import csv
 import io
@@ -6,11 +9,9 @@ import shlex
 import time
 
 from slm.config import OPTIONS
-from slm.errors import UserError, first_line
+from slm.errors import UserError, counted, first_line
 from slm.files import atomic_write, make_folder, read_regular
 
-NUMBERS = dict.fromkeys(("seed", "tokens", "processes", "tokens_per_step", "tokens_per_second"), int)  # of all tables
-NUMBERS |= dict.fromkeys(("val_bpb", "best_bpb", "stories_bpb", "val_loss", "train_loss", "seconds", "sum_ms"), float)
 LARGEST_TABLE = 2**26  # bytes
 # options that no table lists: the seed has its column, and the others change nothing that is learned
 NOT_LISTED = {"seed", "out_dir", "eval_interval", "log_interval", "sample_prompt"}
@@ -45,37 +46,40 @@ def produced_by(described):
     }
 
 
-def read_table(path, fields):
-    """The rows of a table with these columns as dicts of text, [] where there is none.
+def read_table(path, columns):
+    """The rows of a table as dicts of text, [] where there is none. columns: {name: Cell of cells.py}.
 
-    Raises UserError where a spreadsheet, or a crash, has left something else than such rows.
+    Raises UserError, which names the line and the column, where a spreadsheet, or a crash, has left something else.
     """
     if not path.exists():
         return []
+    rows = []
     try:
         text = read_regular(path, LARGEST_TABLE).decode("utf-8-sig")
-        header, *rows = [*csv.reader(io.StringIO(text, newline=""), strict=True)] or [[]]
-        if header != list(fields):
-            raise ValueError(f"its first line is not {','.join(fields)}")
-        rows = [dict(zip(fields, row, strict=True)) for row in rows]
-        for row in rows:
-            for name in NUMBERS.keys() & row.keys():
-                NUMBERS[name](row[name] or 0)
-    except (OSError, ValueError, csv.Error) as error:
+        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        if next(lines, []) != list(columns):
+            raise ValueError(f"its first line is not {','.join(columns)}")
+        for cells in lines:
+            if len(cells) != len(columns):
+                raise ValueError(f"line {lines.line_num} has {counted(len(cells), 'cell')}, not {len(columns)}")
+            rows.append(dict(zip(columns, (cell if cell.strip() else "" for cell in cells), strict=True)))
+            for name, cell in columns.items():
+                cell.check(rows[-1], name, f"{name} in line {lines.line_num}")
+    except (OSError, ValueError, csv.Error, UserError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise UserError(f"{path} is not as this program wrote it ({reason}): undo the change, or move it") from error
     return rows
 
 
-def add(path, fields, *rows):
+def add(path, columns, *rows):
     """Add rows, {column: value}, to a table, which is whole at any time, also where two programs add to it."""
     try:
         make_folder(path.parent, "give another name")
         with atomic_write(path) as file:  # locked from here to its name
             text = io.StringIO()
-            writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
+            writer = csv.DictWriter(text, list(columns), restval="", lineterminator="\n")
             writer.writeheader()
-            writer.writerows([*read_table(path, fields), *rows])
+            writer.writerows([*read_table(path, columns), *rows])
             file.write(text.getvalue().encode())
     except UserError as error:
         raise UserError(f"{error}; so this is not in it: {rows}") from error

@@ -7,7 +7,7 @@ import re
 
 import torch
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -107,7 +107,7 @@ def describe(device):
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
         return "Apple GPU (MPS)"
-    return f"CPU ({platform.machine()}, {torch.get_num_threads()} threads)"
+    return f"CPU ({platform.machine()}, {counted(torch.get_num_threads(), 'thread')})"
 
 
 def peak_flops(device, dtype):

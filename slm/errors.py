@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+from slm import interrupt
 from slm.terminal import WordWrap
 
 
@@ -78,6 +79,7 @@ def run_script(main, stdout_is_result=False):
     out = Result(sys.stdout) if stdout_is_result else Report(sys.stdout)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(Report(sys.stderr)):
         try:
+            interrupt.end_of_imports()
             catch_stops()
             main()
             out.flush()
@@ -129,6 +131,11 @@ def print_note(text):
 def say(text):
     """Print one line on standard output; names and texts in it may hold anything."""
     print(printable(text), flush=True)
+
+
+def counted(number, one, many=None):
+    """A number and what it counts, as in "1 story" and "1,234 stories"; many: where it is not `one` and an s."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def printable(text, keep=""):

@@ -346,6 +346,13 @@ def here(workshop, tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty folder to work in."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory):
     """A copy of the repository's files, committed or not, without what the scripts and tools made."""

@@ -13,11 +13,13 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SMALL_RUN, assert_mistake, call
+from conftest import ROOT, SMALL_RUN, assert_mistake, call, same_tensors, small_config
 
 import bench
+import train
 from experiments import baselines, stages
 from slm.errors import UserError
+from slm.models.checkpoint import load_checkpoint
 
 
 def test_a_line_for_each_figure(here, monkeypatch, capsys):
@@ -36,6 +38,19 @@ def test_a_line_for_each_figure(here, monkeypatch, capsys):
         assert figure["value"] > 0 and figure["what"] and figure["torch"] == torch.__version__
     assert sum(figure["plain"] is not None for figure in figures) == 7
     assert not (here / "out").exists()
+
+
+def test_a_step_is_train_pys(here):
+    """The batches, the rates, dropout's seeds and the average of the weights are those of a run."""
+    config, set_by = small_config("--ema=0.5", "--max_iters=4", "--out_dir=out/run")
+    bench = stages.Bench(config, set_by, here)
+    for _ in range(4):
+        bench.step()
+    train.train(config, set_by)
+    saved = load_checkpoint("out/run/last.pt")
+    assert same_tensors(bench.stepper.average.other, {name: saved["model"][name] for name in saved["weights"]})
+    assert same_tensors(dict(bench.setup.model.named_parameters()), saved["weights"])
+    assert not same_tensors(bench.stepper.average.other, saved["weights"])
 
 
 def test_figures_that_cannot_be_written_are_no_success(here, monkeypatch, capsys):

@@ -10,7 +10,8 @@ import time
 import pytest
 from conftest import PATIENCE, ROOT, environment, start_command
 
-from slm.errors import run_script
+from slm import interrupt
+from slm.errors import counted, run_script
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="file descriptors and signals are Unix's")
 
@@ -59,6 +60,11 @@ def test_another_error_is_not_blamed_on_standard_output(monkeypatch, error):
         run_script(main, stdout_is_result=True)
 
 
+def test_a_count_and_its_noun():
+    assert [counted(number, "step") for number in (0, 1, 2, 12345)] == ["0 steps", "1 step", "2 steps", "12,345 steps"]
+    assert [counted(number, "story", "stories") for number in (1, 2)] == ["1 story", "2 stories"]
+
+
 STREAMS = {
     "a full standard output": "> /dev/full",
     "a full standard error": "2> /dev/full",
@@ -79,9 +85,18 @@ def test_a_command_with_a_broken_stream(tmp_path, stream):
     assert (tmp_path / "data/stories/meta.json").exists()
 
 
-def test_ctrl_c_while_packages_are_imported(tmp_path):
+WAIT = "import time; print('importing', flush=True); time.sleep(60)"
+IMPORTS = {
+    "plain": WAIT,
+    "in a finalizer, where an exception is lost": f"class Library:\n def __del__(self): {WAIT}\nLibrary(); {WAIT}",
+    "what catches everything": f"try:\n {WAIT}\nexcept BaseException:\n {WAIT}",
+}
+
+
+@pytest.mark.parametrize("code", IMPORTS.values(), ids=IMPORTS)
+def test_ctrl_c_while_packages_are_imported(tmp_path, code):
     """One line, and no traceback; the process ends by the signal."""
-    (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    (tmp_path / "torch.py").write_text(code)
     process = start_command(
         [sys.executable, str(ROOT / "train.py")],
         cwd=tmp_path,
@@ -93,6 +108,29 @@ def test_ctrl_c_while_packages_are_imported(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=PATIENCE)
     assert err == "stopped\n" and process.returncode in (-signal.SIGINT, 130)
+
+
+def test_another_program_keeps_its_ctrl_c(tmp_path):
+    """A notebook or a shell that imports a module of ours goes on after it."""
+    code = "import signal, sys, slm.interrupt, slm.errors\n"
+    code += "assert signal.getsignal(signal.SIGINT) == signal.default_int_handler\n"
+    code += "assert sys.excepthook == sys.__excepthook__\n"
+    process = start_command([sys.executable, "-c", code], cwd=tmp_path, env=environment(PYTHONPATH=str(ROOT)))
+    _, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, err
+
+
+def test_after_the_imports_ctrl_c_cleans_up(capsys):
+    def main():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            print("cleaned up")
+
+    signal.signal(signal.SIGINT, interrupt.stop)
+    with pytest.raises(SystemExit) as leaving:
+        run_script(main)
+    assert leaving.value.code == 130 and capsys.readouterr() == ("cleaned up\n", "stopped\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

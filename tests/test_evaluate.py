@@ -121,6 +121,17 @@ def test_mistakes(here, workshop):
     assert_mistake(call("evaluate.py", "--model", run, "--data", "missing", "--device", "cpu"), "missing", "prepare.py")
 
 
+def test_the_corpus_is_looked_at_before_the_model_is_loaded(here, workshop):
+    """A large model takes a while: a mistake in --data is known before."""
+    (here / "broken.pt").write_bytes(b"no checkpoint")
+    (here / "data/damaged").mkdir()
+    (here / "data/damaged/meta.json").write_text("{")
+    command = ["evaluate.py", "--model", "broken.pt", "--device", "cpu", "--data"]
+    assert_mistake(call(*command, "missing"), "no prepared data in data/missing")
+    assert_mistake(call(*command, "damaged"), "data/damaged/meta.json is damaged")
+    assert_mistake(call(*command, "small"), "broken.pt")
+
+
 def test_a_corpus_that_was_prepared_again(here, workshop):
     """What a model was trained on is known by its tokens: a line says that these are others, on standard error."""
     run, note = workshop.path / "out/small", "was trained on other tokens than those that are in data/small now"

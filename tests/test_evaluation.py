@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from conftest import assert_mistake, call, read_meta, small_config
 
+from slm.evaluation.sense import SENSE_NAMES, sense
 from slm.models import load
+from slm.text import tokenizer
 from slm.text.corpus import Corpus
 from slm.training import evaluation
 from slm.training.distributed import ProcessGroup
@@ -141,6 +143,20 @@ def test_eval_only(at_run, losses):
         assert result.status == 0, result.err
         assert result.out.startswith("out/small/")
         assert float(re.search(r"validation ([\d.]+) nats", result.out)[1]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_eval_only_with_sense(at_run, model):
+    """The shares of evaluate.py's story pairs, in a line below the score, and a line for what is not asked."""
+    result = call("train.py", "--out_dir=out/small", "--eval_only", "--sense", "--dtype=float32", "--device=cpu")
+    assert result.status == 0, result.err
+    score, *left_out, line = result.out.splitlines()
+    corpus = Corpus("data/small")
+    shares = sense(model, tokenizer.from_text(corpus.tokenizer_text), corpus)
+    assert "validation" in score and line == "sense: " + ", ".join(
+        f"{name} {share.share:.0%}" for name, share in shares.items()
+    )
+    missing = ", ".join(line.removeprefix("--sense  left out: ").partition(":")[0] for line in left_out)
+    assert {*shares, *missing.split(", ")} - {""} == set(SENSE_NAMES) and shares and left_out
 
 
 def test_eval_only_without_a_checkpoint(here):

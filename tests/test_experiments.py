@@ -1,5 +1,6 @@
 """experiments/: the table of runs."""
 
+import contextlib
 import csv
 import sys
 from types import SimpleNamespace
@@ -7,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 from conftest import ROOT, SMALL_RUN, assert_mistake, call
 
-from experiments import runs, tables
+from experiments import levers, runs, scaling, sense_pictures, sense_study, tables
+from experiments.cells import LOSS, NAME, SEED, TEXT
 from slm.config import merge_config
 from slm.config_parser import parse_command_line, read_config_file
 from slm.errors import UserError
@@ -68,7 +70,7 @@ SAVED = "what,seed,val_bpb\nbase,1337,0.72\n"
 )
 def test_a_table_that_a_spreadsheet_saved(tmp_path, contents):
     """It is one sentence, and stays, before a run and after it, when its row is in the sentence."""
-    path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
+    path, fields = tmp_path / "runs.csv", {"what": NAME, "seed": SEED, "val_bpb": LOSS}
     path.write_bytes(contents)
     with pytest.raises(UserError, match="is not as this program wrote it"):
         tables.read_table(path, fields)
@@ -77,8 +79,75 @@ def test_a_table_that_a_spreadsheet_saved(tmp_path, contents):
     assert path.read_bytes() == contents and list(tmp_path.iterdir()) == [path]
 
 
+def read_scaling(rows):
+    for recipe, measured in scaling.newest(rows).items():
+        list(scaling.lines(recipe, measured))
+
+
+def read_sense(rows):
+    options = SimpleNamespace(out_dir="", corpus="a", seconds=1.0)
+    sense_study.Run(options, "seconds", "1M", 1).steps(rows)
+    for x in ("tokens", "parameters"):
+        sense_pictures.means([row for row in rows if row["budget"] == "tokens"], x)
+
+
+RUN = {"corpus": "a", "budget": "tokens", "size": "1M", "seed": "1", "parameters": "9", "step": "2", "tokens": "9"}
+RUN |= {"seconds": "1", "val_loss": "2", "val_bpb": "1", "order": "0.5"}
+LEVER = {"corpus": "a", "recipe": "b.py", "lever": "base", "seed": "1", "val_loss": "2", "val_bpb": "1", "tokens": "9"}
+SCALING = {"recipe": "a.py", "processes": "1", "step": "cut up", "tokens_per_step": "9", "tokens_per_second": "8"}
+READERS = {  # of each table: its module, what it does with rows, two rows
+    "levers": (levers, levers.print_table, [LEVER | {"seconds": "1"}, LEVER | {"seconds": "1", "tokens": "5"}]),
+    "scaling": (scaling, read_scaling, [SCALING | {"sum_ms": "2"}, SCALING | {"processes": "2", "train_loss": "1"}]),
+    "sense": (
+        sense_study,
+        read_sense,
+        [RUN, RUN | {"step": "4"}, {"corpus": "a", "budget": "counts", "size": "bigram"}],
+    ),
+}
+NEEDED = {
+    "levers": {"corpus", "recipe", "lever", "seed", "val_loss", "val_bpb", "tokens", "seconds"},
+    "scaling": {"recipe", "processes", "step", "tokens_per_step", "tokens_per_second"},
+    "sense": RUN.keys() - {"order"},
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_any_cell_of_a_table_may_be_damaged(name, tmp_path, capsys):
+    """It is one sentence that names the file, the line and the column, or the reader goes on without it."""
+    (module, read, rows), path, refused = READERS[name], tmp_path / "table.csv", set()
+    tables.add(path, module.FIELDS, *rows)
+    read(tables.read_table(path, module.FIELDS))
+    for column in module.FIELDS:
+        for cell in ("", " ", "0", "-1", "x", "1e999", "nan", "9" * 400):
+            path.unlink()
+            tables.add(path, module.FIELDS, rows[0] | {column: cell}, *rows[1:])
+            try:
+                damaged = tables.read_table(path, module.FIELDS)
+            except UserError as error:
+                assert f"{path} is not as this program wrote it ({column} in line 2 " in str(error)
+                refused |= {column} if not cell else set()
+            else:
+                with contextlib.suppress(UserError):  # of another corpus, say
+                    read(damaged)
+    assert refused == NEEDED[name]
+
+
+def test_a_damaged_row_of_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "PLOT", tmp_path / "runs.png")
+    row = dict.fromkeys(runs.FIELDS, "") | {"what": "8k", "val_bpb": "0.7", "val_loss": "2", "tokens": "9", "seed": "1"}
+    row |= {"corpus_tokens": "9"}
+    tables.add(tmp_path / "runs.csv", runs.FIELDS, row, row | {"val_bpb": "nan"})
+    runs.draw(tables.read_table(tmp_path / "runs.csv", runs.FIELDS))
+    assert runs.PLOT.exists()
+    for column in ("what", "val_bpb", "tokens", "seed"):
+        (tmp_path / "runs.csv").unlink()
+        tables.add(tmp_path / "runs.csv", runs.FIELDS, row, row | {column: ""})
+        with pytest.raises(UserError, match=f"runs.csv is not as this program wrote it .{column} in line 3 is empty"):
+            tables.read_table(tmp_path / "runs.csv", runs.FIELDS)
+
+
 def test_a_table_saved_again_with_other_line_ends(tmp_path):
-    path, fields = tmp_path / "runs.csv", ["what", "seed", "val_bpb"]
+    path, fields = tmp_path / "runs.csv", {"what": NAME, "seed": SEED, "val_bpb": LOSS}
     path.write_bytes(b"\xef\xbb\xbf" + SAVED.strip().replace("\n", "\r\n").encode())
     tables.add(path, fields, {"what": "lever", "seed": 1, "val_bpb": 0.7})
     assert path.read_text() == SAVED + "lever,1,0.7\n"
@@ -95,14 +164,14 @@ def test_mistakes_in_a_file_of_runs(here):
 
 def test_a_table_keeps_its_columns(here):
     """Rows of other columns are not added below the old ones; the mistake shows them, since a run may be hours."""
-    table, fields = here / "table.csv", ["what", "loss"]
+    table, fields = here / "table.csv", {"what": TEXT, "loss": TEXT}
     tables.add(table, fields, {"what": "a"}, {"what": "b", "loss": 2})
     tables.add(table, fields, {"what": "c", "loss": 3})
     rows = [{"what": "a", "loss": ""}, {"what": "b", "loss": "2"}, {"what": "c", "loss": "3"}]
     assert tables.read_table(table, fields) == rows
     before = table.read_bytes()
     with pytest.raises(UserError, match=r"first line is not what,seed,loss.*'seed': 4"):
-        tables.add(table, ["what", "seed", "loss"], {"what": "d", "seed": 4, "loss": 5})
+        tables.add(table, {"what": TEXT, "seed": TEXT, "loss": TEXT}, {"what": "d", "seed": 4, "loss": 5})
     (here / "file").write_text("")
     with pytest.raises(UserError, match=r"file.*'loss': 6"):
         tables.add(here / "file" / "table.csv", fields, {"what": "e", "loss": 6})

@@ -1,4 +1,4 @@
-"""experiments/changes.py: each lever does what it says. experiments/levers.py: which runs, and what the table says."""
+"""experiments/changes*.py: each lever does what it says. experiments/levers.py: which runs, and what the table says."""
 
 import csv
 import math
@@ -11,6 +11,7 @@ from conftest import SMALL_RUN, assert_mistake, call, log_of, same_tensors, smal
 
 import train
 from experiments import changes, levers
+from experiments.tables import read_table
 from model import GPT, GPTConfig
 from slm.config import TrainConfig
 from slm.config_parser import parse_command_line
@@ -48,6 +49,12 @@ def test_the_base_is_train_py(recipe):
     ]
     assert changed["val_loss"] != row["val_loss"] and changed["tokens"] == row["tokens"]
     assert "--optimizer=muon" in row["options"] and row["torch"] == torch.__version__
+
+
+def test_the_levers_of_the_table_are_there():
+    """A row of levers.csv says what can be run again."""
+    tried = {row["lever"] for row in read_table(levers.TABLE, levers.FIELDS)}
+    assert tried and all(map(changes.parse, tried))
 
 
 # -- the learning rate ------------------------------------------------------------------------------------------------
@@ -285,7 +292,7 @@ def row(lever, seed, loss, tokens=10**6, seconds=10):
         "lever": lever,
         "seed": str(seed),
         "val_loss": str(loss),
-        "val_bpb": str(loss / 3),
+        "val_bpb": str(float(loss) / 3),
         "tokens": str(tokens),
         "seconds": str(seconds),
     }
@@ -307,6 +314,17 @@ def test_the_table(capsys):
     printed = capsys.readouterr().out
     assert "3 % of the tokens are 0.0300 nats" in printed
     assert "good 2 1.9500 0.0000" in " ".join(printed.split()) and "+4.9%" in printed
+
+
+def test_a_lever_that_diverges_hides_nothing_of_the_others(capsys):
+    rows = [row("base", 1, 2.01), row("base", 2, 1.99), row("base@0.9", 1, 2.1, tokens=round(10**6 * math.exp(-0.1)))]
+    rows = [row("wild", 1, "nan"), row("wild", 2, 1.9), *rows, row("base@0.8", 1, "nan", tokens=800_000)]
+    lines = {line["lever"]: line for line in levers.summary(rows)}
+    assert next(iter(lines)) == "base" and lines["base"]["deviation"] == pytest.approx(0.0002**0.5)
+    assert math.isnan(lines["wild"]["loss"]) and lines["base@0.9"]["saved"] == pytest.approx(0, abs=1e-3)
+    assert lines["base@0.9"]["error"] == pytest.approx(0.0002**0.5 * 1.5**0.5)
+    levers.print_table(rows)
+    assert "wild 2 nan nan" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_table_without_a_curve(capsys):

@@ -1,68 +1,22 @@
 """prepare.py: from a command line to a prepared folder, its summary and the command that comes next."""
 
-import gzip
-import io
 import json
 import os
 import random
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
-from types import SimpleNamespace
 
-import hub_server
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import (
-    PATIENCE,
-    REAL_STORIES,
-    ROOT,
-    assert_mistake,
-    call,
-    environment,
-    log_of,
-    read_meta,
-    start,
-    start_command,
-)
+from conftest import PATIENCE, REAL_STORIES, ROOT, assert_mistake, call, environment, log_of, read_meta
+from prepare_helpers import prepared, stories_of, tokens_of
 
 from data.sample_stories import stories
 from slm.models import checkpoint
 from slm.text import encode, tokenizer, vocabulary
-from slm.text.prepared_folder import partial_folder
-
-
-def tokens_of(folder, split):
-    """The stories of a prepared split, as lists of ids, cut at end-of-text."""
-    ids = np.fromfile(f"{folder}/{split}.bin", np.uint16)
-    ends = np.flatnonzero(ids == read_meta(folder)["end_of_text"])
-    assert ends[-1] == len(ids) - 1, "the last story has no end-of-text"
-    return [part[:-1].tolist() for part in np.split(ids, ends + 1)[:-1]]
-
-
-def stories_of(folder, split):
-    encoding = tokenizer.from_text((Path(folder) / "tokenizer.tiktoken").read_text())
-    return [encoding.decode(ids) for ids in tokens_of(folder, split)]
-
-
-def prepared(*arguments):
-    """What `prepare.py ARGUMENTS` prints; it must succeed."""
-    result = call("prepare.py", *arguments)
-    assert result.status == 0, result.err
-    return result.out
-
-
-@pytest.fixture
-def empty(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
 
 # -- what is written --------------------------------------------------------------------------------------------------
 
@@ -213,6 +167,67 @@ def test_an_option_that_means_nothing_is_named(empty):
     assert "means nothing" not in prepared("--dataset", "d", "--name", "plain")
 
 
+def test_a_source_by_several_names_and_copies(empty):
+    """A slash at the end is no difference; files that were swapped are one, whatever their times."""
+    (empty / "my").mkdir()
+    for name in ("a", "b"):
+        (empty / f"my/{name}.txt").write_text(f"Story {name} one.\n\nStory {name} two.")
+        os.utime(empty / f"my/{name}.txt", (1000, 1000))
+    prepared("--dataset", "my/")
+    for name in ("my", "./my", "my//"):
+        assert "already" in prepared("--dataset", name)
+    (empty / "my/a.txt").rename(empty / "my/c.txt")
+    (empty / "my/b.txt").rename(empty / "my/a.txt")
+    (empty / "my/c.txt").rename(empty / "my/b.txt")
+    assert_mistake(call("prepare.py", "--dataset", "my"), "its source has changed", "--force")
+
+
+def test_bad_rows(empty):
+    """Few are left out and named; many end it, unless they are allowed."""
+    rows = [json.dumps({"text": f"Story {i}."}) for i in range(300)]
+    rows[7], rows[200] = "not JSON", '{"id": 5}'
+    (empty / "f.jsonl").write_text("\n".join(rows))
+    out = prepared("--dataset", "f.jsonl")
+    assert "cannot be read, left out (the first: f.jsonl, line 8: it is not JSON (Expecting value)): 2\n" in out
+    meta = read_meta("data/f")
+    assert meta["bad_rows"] == 2 and sum(split["stories"] for split in meta["splits"].values()) == 298
+    (empty / "f.jsonl").write_text("\n".join(rows[:150]))
+    assert "left out" in prepared("--dataset", "f.jsonl", "--force")
+    (empty / "f.jsonl").write_text("\n".join(rows[:99]))
+    assert_mistake(call("prepare.py", "--dataset", "f.jsonl", "--force"), "1 of 99 rows", "line 8", "--allow_bad_rows")
+    prepared("--dataset", "f.jsonl", "--force", "--allow_bad_rows")
+    assert "already" in prepared("--dataset", "f.jsonl")
+
+
+def test_stories_that_are_in_both_splits(empty):
+    (empty / "d").mkdir()
+    (empty / "d/train.txt").write_text("\n\n".join(f"Story {i}." for i in range(100)))
+    (empty / "d/valid.txt").write_text("Story 5.\n\nNew one.\n\nStory 5.\n\nNew two.")
+    out = prepared("--dataset", "d")
+    assert "3 stories" not in out and "2 stories of validation are in train too (one begins: Story 5.)" in out
+    assert "--drop_leaks leaves them out" in out and read_meta("data/d")["leaked_stories"] == 2
+    assert stories_of("data/d", "validation") == ["Story 5.", "New one.", "Story 5.", "New two."]
+    assert_mistake(call("prepare.py", "--dataset", "d", "--drop_leaks"), "made without --drop_leaks")
+    assert "left out of validation" in prepared("--dataset", "d", "--drop_leaks", "--force")
+    assert stories_of("data/d", "validation") == ["New one.", "New two."]
+
+
+def test_nothing_of_a_source_reaches_the_terminal_raw(empty):
+    """Names, headers, keys and stories may hold what a terminal obeys."""
+    evil = "\x1b[2J\x07\u202e"
+    name = f"a{evil}b\nc.jsonl"
+    (empty / name).write_text(json.dumps({"text": f"One {evil}."}) + "\n" + json.dumps({"text": "Two."}))
+    results = [call("prepare.py", "--dataset", name, "--name", "x")]
+    assert results[0].status == 0 and "One \\x1b[2J\\x07\\u202e." in results[0].out
+    (empty / name).write_text(json.dumps({f"te{evil}xt": "One."}) + "\n{}")
+    (empty / "b.csv").write_text(f"te{evil}xt,id\nOne.,1\n")
+    for dataset in (name, "b.csv"):
+        results.append(call("prepare.py", "--dataset", dataset, "--name", "y"))
+        assert_mistake(results[-1], "no column 'text'", "\\x1b[2J")
+    for result in results:
+        assert not {"\x1b", "\x07", "\u202e"} & set(result.out + result.err)
+
+
 # -- what comes next --------------------------------------------------------------------------------------------------
 
 
@@ -316,319 +331,6 @@ def test_the_vocabulary_of_a_recipes_data_set(empty, monkeypatch, name, size):
     assert asked == [size, size]
 
 
-# -- again, and at the same time --------------------------------------------------------------------------------------
-
-
-def test_run_again(empty):
-    (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.")
-    prepared("--dataset", "f.txt")
-    made = (empty / "data/f/train.bin").stat().st_mtime_ns
-    assert "already" in prepared("--dataset", "f.txt")
-    assert (empty / "data/f/train.bin").stat().st_mtime_ns == made
-    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "258"), "vocab_size", "--force")
-    assert (empty / "data/f/train.bin").stat().st_mtime_ns == made
-    prepared("--dataset", "f.txt", "--vocab_size", "258", "--force")
-    assert read_meta("data/f")["vocab_size"] == 258
-    (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.\n\nFour.")
-    assert_mistake(call("prepare.py", "--dataset", "f.txt", "--vocab_size", "258"), "source", "--force")
-    with open(empty / "data/f/train.bin", "ab") as file:  # a damaged folder is prepared again without a question
-        file.write(b"!")
-    prepared("--dataset", "f.txt")
-    assert len(tokens_of("data/f", "train")) == 3
-    (empty / "data/f/tokenizer.tiktoken").unlink()
-    prepared("--dataset", "f.txt")
-    assert (empty / "data/f/tokenizer.tiktoken").exists()
-    assert sorted(path.name for path in (empty / "data/f").iterdir()) == [
-        ".lock",
-        "meta.json",
-        "tokenizer.tiktoken",
-        "train.bin",
-        "validation.bin",
-    ]
-
-
-def test_options_that_are_in_the_recipe_where_they_are_given(empty):
-    """A folder of another choice is named; one that was prepared before these options is as good as ever."""
-    (empty / "d").mkdir()
-    for i in range(30):
-        (empty / f"d/{i}.txt").write_text(f"Story {i}.\n\nIts end.")
-    assert "each of 30 files is a story (--blank_lines" in prepared("--dataset", "d", "--name", "whole")
-    both = call("prepare.py", "--dataset", "d", "--file_is_story", "--blank_lines")
-    assert_mistake(both, "--file_is_story", "--blank_lines", "contradict")
-    prepared("--dataset", "d", "--name", "lines", "--blank_lines")
-    assert read_meta("data/lines")["blank_lines"] is True
-    assert [
-        sum(split["stories"] for split in read_meta(f"data/{name}")["splits"].values()) for name in ("whole", "lines")
-    ] == [30, 60]
-    assert_mistake(call("prepare.py", "--dataset", "d", "--name", "lines"), "made with blank_lines True", "--force")
-    prepared("--dataset", "d")
-    assert not {"config", "max_stories", "file_is_story", "blank_lines"} & set(read_meta("data/d"))
-    again = call("prepare.py", "--dataset", "d", "--file_is_story")
-    assert_mistake(again, "made without --file_is_story", "--force")
-    prepared("--dataset", "d", "--file_is_story", "--max_stories", "20", "--force")
-    meta = read_meta("data/d")
-    assert (meta["file_is_story"], meta["max_stories"]) == (True, 20)
-    assert sum(split["stories"] for split in meta["splits"].values()) == 20
-    assert "Its end." in stories_of("data/d", "train")[0]
-    assert "already" in prepared("--dataset", "d", "--file_is_story", "--max_stories", "20")
-    assert_mistake(call("prepare.py", "--dataset", "d", "--file_is_story"), "made with max_stories 20")
-    assert_mistake(
-        call("prepare.py", "--dataset", "d", "--max_stories", "0"), "--max_stories must be 1 or above, not 0"
-    )
-
-
-@pytest.mark.parametrize("name", ["My Tales.CSV.gz", "My Tales.jsonl.ZST", "My Tales.json"])
-def test_the_name_of_a_file_is_the_folders(empty, name):
-    texts = [f"Story {i}." for i in range(9)]
-    if "CSV" in name:
-        contents = gzip.compress("\n".join(["text", *texts]).encode())
-    elif "ZST" in name:
-        lines = "\n".join(json.dumps({"text": text}) for text in texts)
-        contents = pa.Codec("zstd").compress(lines.encode(), asbytes=True)
-    else:
-        contents = json.dumps(texts).encode()
-    (empty / name).write_bytes(contents)
-    prepared("--dataset", name)
-    assert sorted(stories_of("data/my_tales", "train") + stories_of("data/my_tales", "validation")) == texts
-
-
-def test_a_folder_of_format_1(empty):
-    """It has no record of each file: one sentence says so; a source that is not local counts as prepared."""
-    (empty / "f.txt").write_text("One.\n\nTwo.")
-    few = ["--max_stories", "100"]
-    for source in ("f.txt", "sample"):
-        prepared("--dataset", source, *few)
-        meta = read_meta(f"data/{source.split('.')[0]}")
-        del meta["format"]
-        for counts in meta["splits"].values():
-            del counts["crc32"], counts["longest_story"]
-        meta["source_stamp"] = [10, 1234567890] if source == "f.txt" else None
-        (empty / f"data/{source.split('.')[0]}/meta.json").write_text(json.dumps(meta))
-    mistake = call("prepare.py", "--dataset", "f.txt", *few)
-    assert_mistake(mistake, "an earlier version", "no record of each file", "--force")
-    out = prepared("--dataset", "sample", *few)
-    assert "already prepared" in out and "next: python" in out
-
-
-def test_what_a_killed_process_left_goes(empty):
-    """Also where the corpus is whole and nothing is prepared again: it may be gigabytes."""
-    (empty / "f.txt").write_text("One.\n\nTwo.")
-    prepared("--dataset", "f.txt")
-    (empty / "data/f/.partial").mkdir()
-    (empty / "data/f/.partial/train.bin").write_bytes(b"half")
-    assert "already" in prepared("--dataset", "f.txt")
-    assert not (empty / "data/f/.partial").exists()
-
-
-def test_a_source_by_several_names_and_copies(empty):
-    """A slash at the end is no difference; files that were swapped are one, whatever their times."""
-    (empty / "my").mkdir()
-    for name in ("a", "b"):
-        (empty / f"my/{name}.txt").write_text(f"Story {name} one.\n\nStory {name} two.")
-        os.utime(empty / f"my/{name}.txt", (1000, 1000))
-    prepared("--dataset", "my/")
-    for name in ("my", "./my", "my//"):
-        assert "already" in prepared("--dataset", name)
-    (empty / "my/a.txt").rename(empty / "my/c.txt")
-    (empty / "my/b.txt").rename(empty / "my/a.txt")
-    (empty / "my/c.txt").rename(empty / "my/b.txt")
-    assert_mistake(call("prepare.py", "--dataset", "my"), "its source has changed", "--force")
-
-
-def test_bad_rows(empty):
-    """Few are left out and named; many end it, unless they are allowed."""
-    rows = [json.dumps({"text": f"Story {i}."}) for i in range(300)]
-    rows[7], rows[200] = "not JSON", '{"id": 5}'
-    (empty / "f.jsonl").write_text("\n".join(rows))
-    out = prepared("--dataset", "f.jsonl")
-    assert "cannot be read, left out (the first: f.jsonl, line 8: it is not JSON (Expecting value)): 2\n" in out
-    meta = read_meta("data/f")
-    assert meta["bad_rows"] == 2 and sum(split["stories"] for split in meta["splits"].values()) == 298
-    (empty / "f.jsonl").write_text("\n".join(rows[:150]))
-    assert "left out" in prepared("--dataset", "f.jsonl", "--force")
-    (empty / "f.jsonl").write_text("\n".join(rows[:99]))
-    assert_mistake(call("prepare.py", "--dataset", "f.jsonl", "--force"), "1 of 99 rows", "line 8", "--allow_bad_rows")
-    prepared("--dataset", "f.jsonl", "--force", "--allow_bad_rows")
-    assert "already" in prepared("--dataset", "f.jsonl")
-
-
-def test_stories_that_are_in_both_splits(empty):
-    (empty / "d").mkdir()
-    (empty / "d/train.txt").write_text("\n\n".join(f"Story {i}." for i in range(100)))
-    (empty / "d/valid.txt").write_text("Story 5.\n\nNew one.\n\nStory 5.\n\nNew two.")
-    out = prepared("--dataset", "d")
-    assert "3 stories" not in out and "2 stories of validation are in train too (one begins: Story 5.)" in out
-    assert "--drop_leaks leaves them out" in out and read_meta("data/d")["leaked_stories"] == 2
-    assert stories_of("data/d", "validation") == ["Story 5.", "New one.", "Story 5.", "New two."]
-    assert_mistake(call("prepare.py", "--dataset", "d", "--drop_leaks"), "made without --drop_leaks")
-    assert "left out of validation" in prepared("--dataset", "d", "--drop_leaks", "--force")
-    assert stories_of("data/d", "validation") == ["New one.", "New two."]
-
-
-def test_nothing_of_a_source_reaches_the_terminal_raw(empty):
-    """Names, headers, keys and stories may hold what a terminal obeys."""
-    evil = "\x1b[2J\x07\u202e"
-    name = f"a{evil}b\nc.jsonl"
-    (empty / name).write_text(json.dumps({"text": f"One {evil}."}) + "\n" + json.dumps({"text": "Two."}))
-    results = [call("prepare.py", "--dataset", name, "--name", "x")]
-    assert results[0].status == 0 and "One \\x1b[2J\\x07\\u202e." in results[0].out
-    (empty / name).write_text(json.dumps({f"te{evil}xt": "One."}) + "\n{}")
-    (empty / "b.csv").write_text(f"te{evil}xt,id\nOne.,1\n")
-    for dataset in (name, "b.csv"):
-        results.append(call("prepare.py", "--dataset", dataset, "--name", "y"))
-        assert_mistake(results[-1], "no column 'text'", "\\x1b[2J")
-    for result in results:
-        assert not {"\x1b", "\x07", "\u202e"} & set(result.out + result.err)
-
-
-def test_the_source_may_be_in_the_prepared_folder(empty):
-    (empty / "data/mine").mkdir(parents=True)
-    (empty / "data/mine/stories.txt").write_text("One.\n\nTwo.\n\nThree.")
-    prepared("--dataset", "data/mine")
-    assert "already" in prepared("--dataset", "data/mine")
-    prepared("--dataset", "data/mine", "--force")
-    out = prepared("--dataset", "data/mine")
-    assert "already" in out and "train.bin" not in out
-    prepared("--dataset", "data/mine/stories.txt", "--name", "mine", "--force")
-    assert "already" in prepared("--dataset", "data/mine/stories.txt", "--name", "mine")
-    assert (empty / "data/mine/stories.txt").read_text() == "One.\n\nTwo.\n\nThree."
-    (empty / "data/mine/stories.txt").write_text("One.\n\nTwo.\n\nThree.\n\nFour.")
-    assert_mistake(call("prepare.py", "--dataset", "data/mine/stories.txt", "--name", "mine"), "source has changed")
-
-
-@pytest.mark.parametrize("name", ["train.bin", "validation.bin", "meta.json"])
-def test_another_programs_file_is_not_overwritten(empty, name):
-    (empty / "data/f").mkdir(parents=True)
-    (empty / "data/f" / name).write_text('{"another": "program"}')
-    (empty / "f.txt").write_text("One.\n\nTwo.")
-    assert_mistake(call("prepare.py", "--dataset", "f.txt"), f"data/f has a {name}", "did not write", "--force")
-    assert [path.name for path in (empty / "data/f").iterdir()] == [name]
-    assert (empty / "data/f" / name).read_text() == '{"another": "program"}'
-    prepared("--dataset", "f.txt", "--force")
-    assert "already" in prepared("--dataset", "f.txt")
-
-
-def test_a_prepared_folder_that_is_a_link(empty):
-    (empty / "f.txt").write_text("One.\n\nTwo.")
-    (empty / "data").mkdir()
-    (empty / "elsewhere").mkdir()
-    (empty / "data/f").symlink_to(empty / "elsewhere")
-    prepared("--dataset", "f.txt")
-    prepared("--dataset", "f.txt", "--force", "--vocab_size", "258")
-    assert (empty / "data/f").is_symlink() and read_meta("elsewhere")["vocab_size"] == 258
-
-
-def test_a_failure_keeps_what_is_prepared(empty):
-    (empty / "f.jsonl").write_text('{"text": "One."}\n{"text": "Two."}\n')
-    prepared("--dataset", "f.jsonl")
-    before = {path.name: path.read_bytes() for path in (empty / "data/f").iterdir()}
-    (empty / "f.jsonl").write_text('{"text": "One."}\n{"text": "Two."\n')
-    assert_mistake(call("prepare.py", "--dataset", "f.jsonl", "--force"), "line 2", "not JSON")
-    assert {path.name: path.read_bytes() for path in (empty / "data/f").iterdir()} == before
-
-
-def test_a_source_that_changes_while_it_is_read(empty, monkeypatch):
-    (empty / "f.txt").write_text("One.\n\nTwo.")
-    count = encode.encode_split
-
-    def change(*arguments):
-        (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.")
-        return count(*arguments)
-
-    monkeypatch.setattr(encode, "encode_split", change)
-    assert_mistake(call("prepare.py", "--dataset", "f.txt"), "f.txt changed while it was read", "again")
-    assert not list(empty.glob("data/*"))
-
-
-def test_a_second_process_of_one_name_is_refused(empty):
-    (empty / "f.txt").write_text("One.\n\nTwo.")
-    with partial_folder(empty / "data/f"):
-        assert_mistake(call("prepare.py", "--dataset", "f.txt"), "another prepare.py is writing data/f", "--name")
-        prepared("--dataset", "f.txt", "--name", "g")
-    prepared("--dataset", "f.txt")
-    with partial_folder(empty / "data/f"):
-        assert "already" in prepared("--dataset", "f.txt")
-
-
-KILLED = """
-import os, runpy, signal, sys
-
-left = int(sys.argv.pop(1))
-
-
-def kill_at_the_last(event, arguments):
-    global left
-    if event in ("open", "os.mkdir", "os.rename", "os.remove") and str(arguments[0]).startswith(("data", "f.jsonl")):
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-sys.addaudithook(kill_at_the_last)
-sys.argv.pop(0)
-runpy.run_path(sys.argv[0], run_name="__main__")
-print(-left)
-"""
-
-
-def kill_at(empty, step):
-    """Start a prepare and kill -9 it before its `step`th step on a file; the number of steps where 0 lets it end."""
-    command = [sys.executable, "-c", KILLED, str(step), str(ROOT / "prepare.py"), "--dataset", "f.jsonl", "--force"]
-    process = start_command(command, cwd=empty, env=environment(PYTHONPATH=str(ROOT)))
-    out, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == (-signal.SIGKILL if step else 0), err
-    return None if step else int(out.split()[-1])
-
-
-def write_stories(empty):
-    with open(empty / "f.jsonl", "w") as file:
-        file.writelines(json.dumps({"text": text}) + "\n" for text in stories(200))
-
-
-def assert_nothing_is_half_written(folder):
-    if (folder / "meta.json").exists():
-        for split, counts in read_meta(folder)["splits"].items():
-            assert (folder / f"{split}.bin").stat().st_size == 2 * counts["tokens"]
-
-
-def assert_it_is_prepared_again(empty, count):
-    prepared("--dataset", "f.jsonl", "--force")
-    assert sum(split["stories"] for split in read_meta("data/f")["splits"].values()) == count
-    assert [path.name for path in (empty / "data").iterdir()] == ["f"]
-    assert not (empty / "data/f/.partial").exists()
-
-
-def test_kill_leaves_nothing_half_written(empty, every=15):
-    """Before a step on a file: the same steps on every machine."""
-    write_stories(empty)
-    steps = kill_at(empty, 0)
-    assert steps > 10
-    for step in range(1, steps + 1, every):
-        kill_at(empty, step)
-        assert_nothing_is_half_written(empty / "data/f")
-    assert_it_is_prepared_again(empty, 200)
-
-
-@pytest.mark.slow
-def test_kill_at_each_step(empty):
-    test_kill_leaves_nothing_half_written(empty, every=1)
-
-
-@pytest.mark.slow
-def test_kill_at_twenty_moments(empty):
-    sample = list(stories(3000))
-    with open(empty / "f.jsonl", "w") as file:
-        file.writelines(json.dumps({"text": f"{i} {text}"}) + "\n" for i in range(10) for text in sample)
-    moments = random.Random(1)
-    for _ in range(20):
-        process = start("prepare.py", "--dataset", "f.jsonl", "--force", cwd=empty)
-        time.sleep(moments.uniform(0.2, 4.0))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=PATIENCE)
-        assert_nothing_is_half_written(empty / "data/f")
-    assert_it_is_prepared_again(empty, 30_000)
-
-
 # -- memory -----------------------------------------------------------------------------------------------------------
 
 
@@ -726,179 +428,3 @@ def test_a_home_folder_in_the_options(empty, monkeypatch):
     assert read_meta("data/my_stories")["source"] == "~/My Stories.TXT"
     assert_mistake(call("prepare.py", "--dataset", "sample", "--vocab_of", "~/nothing"), f"{empty}/nothing")
     assert not os.path.exists("~")
-
-
-# -- the hub, through its own client ----------------------------------------------------------------------------------
-
-
-def parquet(texts, column="text"):
-    file = io.BytesIO()
-    pq.write_table(pa.table({column: texts, "id": range(len(texts))}), file)
-    return file.getvalue()
-
-
-def prepare_from(hub, folder, *arguments, **variables):
-    """`python prepare.py --dataset NAME ARGUMENTS` in another process whose hub is `hub`: (status, out, err)."""
-    settings = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0"} | variables
-    settings["USE_TORCH"] = "0"  # `datasets` would import it for seconds
-    variables = environment(HF_ENDPOINT=hub.url, HF_HOME=str(folder / "hf"), **settings)
-    dataset = [] if "--dataset" in arguments else ["--dataset", hub_server.NAME]
-    process = start("prepare.py", *dataset, *arguments, cwd=folder, env=variables)
-    out, err = process.communicate(timeout=PATIENCE)
-    return SimpleNamespace(status=process.returncode, out=out, err=err)
-
-
-def test_a_download_that_breaks_off_goes_on(tmp_path):
-    """Files that came whole are kept; the second run needs the rest; a later one needs no hub."""
-    texts = [f"Story {i}: {random.Random(i).random()}." for i in range(6000)]
-    files = {
-        "README.md": b"# Stories",
-        "data/train-00000-of-00002.parquet": parquet([*texts[:2000], None, " "]),
-        "data/train-00001-of-00002.parquet": parquet(texts[2000:]),
-        "data/dev-00000-of-00001.parquet": parquet(["Nine.", "Ten."]),
-    }
-    first, second, validation = (len(contents) for name, contents in files.items() if name.startswith("data/"))
-    cut = (first + second) // 2
-    with hub_server.serve(files, cut) as hub:
-        broken = prepare_from(hub, tmp_path)
-        assert_mistake(broken, hub_server.NAME, "run the same command again, which keeps each file that came whole")
-        assert not list(tmp_path.glob("data/*/*.bin"))
-        hub.cut, hub.sent = None, 0
-        whole = prepare_from(hub, tmp_path)
-        assert whole.status == 0 and "Generating" not in whole.err, whole.err  # no bars in a log file
-        assert whole.out.startswith(f"reading {hub_server.NAME} from the Hugging Face hub")
-        assert second <= hub.sent <= second + validation
-        hub.sent = 0
-        offline = prepare_from(hub, tmp_path, "--force", "--max_stories", "50", HF_HUB_OFFLINE="1")
-        assert offline.status == 0 and hub.sent == 0, offline.err
-        assert "from the cache of the Hugging Face hub (HF_HUB_OFFLINE is set)\n" in offline.out
-    assert read_meta(tmp_path / "data/stories")["max_stories"] == 50
-    splits = read_meta(tmp_path / "data/stories")["splits"]
-    assert [split["stories"] for split in splits.values()] == [50, 2]
-    assert re.search(r"^train +6,000 ", whole.out, re.M) and re.search(r"^validation +2 ", whole.out, re.M)
-    assert "empty rows, left out: 2\n" in whole.out
-    size = sum(len(text) for text in texts)
-    assert f" {size:,} " in whole.out
-    assert stories_of(tmp_path / "data/stories", "train") == texts[:50]
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="a limit on files is POSIX")
-def test_a_full_disk_under_the_cache(tmp_path):
-    """Where a download does not fit, the sentence names the cache."""
-    import resource
-
-    def start_limits(size, *arguments):
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # the process that starts inherits it
-        try:
-            return prepare_from(hub, tmp_path, *arguments)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    files = {"README.md": b"# Stories", "data/train-00000-of-00001.parquet": parquet(["One. " * 300] * 20_000)}
-    size = len(files["data/train-00000-of-00001.parquet"])
-    assert size < 2_000_000, "the file must fit where its 30 MB of text do not"
-    with hub_server.serve(files) as hub:
-        result = start_limits(size // 2)
-        assert_mistake(result, f"cannot keep {hub_server.NAME} in", str(tmp_path / "hf"), "set HF_HOME", "--streaming")
-        assert not (tmp_path / "data").exists()
-        result = start_limits(size // 2, "--streaming", "--max_stories", "100", "--vocab_size", "0")
-    assert "two different stories are needed" in result.err  # a stream needs no room
-
-
-def test_a_file_of_the_hub_that_is_damaged(tmp_path):
-    """The sentence has the reason, which the client's own text leaves out."""
-    contents = parquet([f"Story {i}." for i in range(2000)])
-    files = {"README.md": b"# Stories", "data/train-00000-of-00001.parquet": contents[:4] + b"x" * 200 + contents[204:]}
-    with hub_server.serve(files) as hub:
-        result = prepare_from(hub, tmp_path)
-    sentence = result.err.splitlines()[-1]
-    assert result.status == 2 and "cannot read " in sentence and "train-00000-of-00001.parquet (" in sentence
-    assert "Traceback" not in result.err
-
-
-@pytest.mark.parametrize("streaming", [[], ["--streaming"]])
-def test_a_file_means_the_same_on_the_hub(tmp_path, streaming):
-    """A .txt has stories between markers, not a story on each line; its splits are those that its name says."""
-    texts = [f"Story {i}.\n\nIts end." for i in range(30)]
-    files = {
-        "README.md": b"# Stories",
-        "tales-train.txt": "\n<|endoftext|>\n".join(texts).encode("utf-16"),
-        "tales-valid.txt": gzip.compress(b"One.\n<|endoftext|>\nTwo.\n\nIts end."),
-    }
-    page = f"https://huggingface.co/datasets/{hub_server.NAME}/tree/main"
-    with hub_server.serve(files) as hub:
-        result = prepare_from(hub, tmp_path, "--dataset", page, *streaming)
-    assert result.status == 0, result.err
-    assert stories_of(tmp_path / "data/stories", "train") == texts
-    assert stories_of(tmp_path / "data/stories", "validation") == ["One.", "Two.\n\nIts end."]
-    assert "UTF-16" in result.out and "txt.gz" in result.out
-
-
-@pytest.mark.parametrize("kind", ["gpt4-clean", "SimpleStories"])
-def test_other_sets_of_stories(tmp_path, kind):
-    """As they are on the hub: one file without splits; many columns, the stories in `story`, a test split."""
-    texts = [
-        f"Story {i} of {kind}: " + ("once upon a time. " * 9 if i % 2 else "\u6614\u3005\u3002 " * 30)
-        for i in range(400)
-    ]
-    if kind == "gpt4-clean":
-        files, options = {"tinystories_gpt4_clean.parquet": parquet(texts)}, ["--validation_fraction", "0.004"]
-    else:
-        columns = {"topic": "a hill", "theme": "Kindness", "num_paragraphs": 3, "generation_id": "x"}
-        configs = "".join(f"  - split: {split}\n    path: data/{split}-*\n" for split in ("train", "test"))
-        files = {"README.md": f"---\nconfigs:\n- config_name: default\n  data_files:\n{configs}---\n".encode()}
-        for split, stories in {"train": texts, "test": ["Left aside."]}.items():
-            file = io.BytesIO()
-            pq.write_table(
-                pa.table({name: [value] * len(stories) for name, value in columns.items()} | {"story": stories}), file
-            )
-            files[f"data/{split}-00000-of-00001.parquet"] = file.getvalue()
-        options = ["--text_column", "story"]
-    with hub_server.serve(files) as hub:
-        result = prepare_from(hub, tmp_path, *options)
-    assert result.status == 0, result.err
-    folder = tmp_path / "data/stories"
-    train, validation = stories_of(folder, "train"), stories_of(folder, "validation")
-    assert sorted(train + validation) == sorted(texts) and len(validation) == (2 if kind == "gpt4-clean" else 20)
-    assert ("left aside: test" in result.out) == (kind == "SimpleStories")
-    assert 256 < read_meta(folder)["vocab_size"] <= 1024 and "config/sample.py --dataset=stories" in result.out
-
-
-def test_columns_that_differ_between_files_of_the_hub(tmp_path):
-    files = {
-        "README.md": b"# Stories",
-        "data/train-00000-of-00002.parquet": parquet(["One."]),
-        "data/train-00001-of-00002.parquet": parquet(["Two."], "story"),
-    }
-    with hub_server.serve(files) as hub:
-        result = prepare_from(hub, tmp_path)
-    assert_mistake(result, "train-00001-of-00002.parquet has no column 'text'", "story, id")
-
-
-def test_a_data_set_that_is_only_a_script(tmp_path):
-    with hub_server.serve({"README.md": b"# Stories", "stories.py": b"import datasets"}) as hub:
-        result = prepare_from(hub, tmp_path)
-    assert result.status == 2 and "Traceback" not in result.err
-    assert "only a script" in result.err or "no file" in result.err.lower(), result.err
-
-
-def test_configurations_and_streaming(tmp_path):
-    """The configurations reach the user whole, and a stream gives the stories of the one that is asked for."""
-    names = [f"a-configuration-with-a-long-name-{i:02}" for i in range(12)]
-    configs = "".join(f"- config_name: {name}\n  data_files: data/{i}.jsonl\n" for i, name in enumerate(names))
-    files = {"README.md": f"---\nconfigs:\n{configs}---\n".encode()}
-    for i in range(len(names)):
-        rows = [{"id": 1, "story": f"Story {j} of {i}."} for j in range(5000)]
-        files[f"data/{i}.jsonl"] = "\n".join(map(json.dumps, rows)).encode()
-    with hub_server.serve(files) as hub:
-        assert_mistake(prepare_from(hub, tmp_path), "has several configurations: give --config one of", *names)
-        options = ["--config", names[7], "--streaming"]
-        wrong = prepare_from(hub, tmp_path, *options)
-        assert_mistake(wrong, "no column 'text': give --text_column one of id, story")
-        streamed = prepare_from(hub, tmp_path, *options, "--text_column", "story", "--max_stories", "300")
-    assert streamed.status == 0, streamed.err
-    assert "each pass over the stories reads the hub again" in streamed.out
-    stories = stories_of(tmp_path / "data/stories", "train") + stories_of(tmp_path / "data/stories", "validation")
-    assert sorted(stories) == sorted(f"Story {j} of 7." for j in range(300))
-    assert read_meta(tmp_path / "data/stories")["config"] == names[7]

@@ -51,12 +51,14 @@ def header(*arguments):
 
 def test_a_header(here):
     text = header("--dtype=float32")
-    assert "device   CPU (" in text and "threads), float32" in text
+    assert "device   CPU (" in text and " thread" in text and "), float32" in text
     assert "model    42,880 parameters, without embeddings 25,472: 2 layers, 2 heads, 32 wide, context 32" in text
     tokens = json.loads((here / "data/small/meta.json").read_text())["splits"]["train"]["tokens"]
     assert f"corpus   data/small: {tokens:,} tokens to train on" in text and "vocabulary 512" in text
     assert "run      12 steps of 256 tokens = 3,072 tokens = 0.02 epochs, into out/small" in text
     assert "learn the corpus by heart" not in text and "warm-up" not in text
+    one = header("--max_iters=1", "--warmup_iters=0", "--n_layer=1", "--n_head=1")
+    assert ": 1 layer, 1 head, 32 wide" in one and "run      1 step of 256 tokens" in one
 
 
 @pytest.mark.parametrize(("steps", "words"), [(60, "6 steps, a tenth"), (19, "1 step, a"), (9, "none, the run is")])

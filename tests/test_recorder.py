@@ -119,7 +119,7 @@ def test_sense_says_what_it_cannot_ask(run, monkeypatch):
     """Once: no column of log.csv is missing in silence."""
     run.recorder.config.sense = True
     texts = ["El gato rojo come pan. La luna sale. El perro duerme mucho hoy."] * 30
-    monkeypatch.setattr("slm.training.recorder.story_texts", lambda corpus, encoding: texts)
+    monkeypatch.setattr("slm.training.evaluation.story_texts", lambda corpus, encoding: texts)
     score = Score(5.0, 2.5)
     for step in (6, 12):
         run.recorder.line({"step": step, "tokens": step, "seconds": 1.0, "train_loss": 5.0, "lr": 0.1}, score)

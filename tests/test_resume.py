@@ -329,7 +329,11 @@ def test_a_warm_restart(here):
     with signal_in_step(10):
         result = call("train.py", *again, "--warm_restart")
     assert "restart  the schedule begins again: warm-up, then the decay to step 14" in result.out
-    assert call("train.py", *again).status == 0
+    goes_on = call("train.py", *again)
+    assert goes_on.status == 0
+    for earlier in (result, goes_on):  # the command asks for it: no option of the run has changed
+        assert "changed  warm_restart" not in earlier.out
+    assert "changed  max_iters: 6 -> 14\n" in result.out and "changed" not in goes_on.out
     rates = [float(row["lr"]) for row in log_of("out/r")][6:]
     config, _ = small_config("--max_iters=8")
     assert rates == pytest.approx([train.get_lr(step, config) for step in range(8)])
@@ -346,9 +350,16 @@ def test_patience(here, monkeypatch):
         assert call("train.py", *patient).status
     result = call("train.py", *patient, "--init_from=resume")
     assert result.status == 0, result.err
-    assert "stopped early: the last 3 validations were not better (--patience)" in result.out
+    assert "stopped early: 3 validations were not better than the best (--patience)" in result.out
     assert "done: best validation 4.0000 nats per token at step 4" in result.out
     assert last("r")["step"] == 10 and checkpoint.load_checkpoint("out/r/best.pt")["step"] == 4
+
+
+def test_the_least_patience(here, monkeypatch):
+    losses = iter([5.0, 6.0, 4.0])
+    monkeypatch.setattr(evaluation.Evaluator, "__call__", lambda *_: evaluation.Score(next(losses), 1.0))
+    result = call("train.py", *options(12, "r"), "--eval_interval=2", "--patience=1")
+    assert "stopped early: 1 validation was not better than the best (--patience)" in result.out
 
 
 # -- fine-tuning ------------------------------------------------------------------------------------------------------

@@ -290,7 +290,7 @@ def test_a_log_with_more_than_numbers_is_kept(tmp_path, note):
     assert Log(path, 4, lines.append).rows == rows
     assert (tmp_path / "log.csv.1").read_bytes() == header + first + note + second
     (text,) = lines
-    assert "log.csv.1: 1 of its lines are not this program's" in text
+    assert "log.csv.1: 1 of its lines is not this program's" in text
 
 
 def test_a_log_of_another_version(tmp_path):

@@ -104,9 +104,25 @@ def test_an_interrupt_ends_the_study(study, monkeypatch):
 
 def test_two_studies_share_a_table(tmp_path):
     one, other = (sense_study.Table(tmp_path / "sense.csv") for _ in range(2))
-    one.add([{"corpus": "a"}])
-    other.add([{"corpus": "b"}])
+    for table, corpus in ((one, "a"), (other, "b")):
+        table.add([{"corpus": corpus, "budget": "counts", "size": "unigram"}])
     assert [row["corpus"] for row in read_table(tmp_path / "sense.csv", sense_study.FIELDS)] == ["a", "b"]
+
+
+def test_pictures_of_a_share_that_is_missing(tmp_path, monkeypatch):
+    """A checkpoint without it has no point; the others do."""
+    monkeypatch.setattr(sense_pictures, "PICTURES", tmp_path)
+    monkeypatch.setattr(sense_pictures, "SENSE_NAMES", ["order", "who"])
+    row = dict.fromkeys(sense_study.FIELDS, "") | {"corpus": "a", "budget": "tokens", "size": "1M", "seed": "1"}
+    row |= {"parameters": "1000000", "seconds": "1", "val_loss": "2", "val_bpb": "1", "order": "0.5", "who": "0.25"}
+    rows = [row | {"step": str(step), "tokens": str(1000 * step)} for step in (1, 2, 3)]
+    rows[0]["order"] = rows[2]["who"] = ""
+    sense_study.Table(tmp_path / "sense.csv").add(rows)
+    rows = read_table(tmp_path / "sense.csv", sense_study.FIELDS)
+    points = sense_pictures.means(rows, "tokens")
+    assert sense_pictures.of_name(points, "order") == ([2000, 3000], [0.5, 0.5])
+    sense_pictures.draw(rows, "a")
+    assert len(list(tmp_path.glob("*.png"))) == 2
 
 
 def test_a_point_is_kept_once(study, here):

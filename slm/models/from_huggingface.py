@@ -6,7 +6,7 @@ refused with the reason.
 
 from pathlib import Path
 
-from slm.errors import UserError, first_line, print_note
+from slm.errors import UserError, counted, first_line, print_note
 from slm.files import read_json, read_regular
 from slm.models import gpt2
 from slm.models.tensor_file import check_tensors, read_tensors
@@ -187,5 +187,5 @@ def read_tokenizer(folder, config, name):
     left_out = [token for token, i in special.items() if i not in kept]
     if left_out:
         some = ", ".join(map(repr, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
-        print_note(f"{name}: left out {len(left_out)} special tokens ({some})")
+        print_note(f"{name}: left out {counted(len(left_out), 'special token')} ({some})")
     return encoding, token_ids

@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 from pathlib import Path
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.files import read_json
 from slm.models import from_hub
 from slm.text.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
@@ -32,7 +32,9 @@ def describe_data(saved, corpus):
     """(licence of the whole or None, a sentence on the data); corpus: see `read_corpus`."""
     source = corpus.get("source") or str(saved["config"].get("dataset", ""))
     counts = corpus.get("splits", {}).get("train", {})
-    size = ": {stories:,} stories, {tokens:,} tokens to train on".format(**counts) if counts else ""
+    size = ""
+    if counts:
+        size = f": {counted(counts['stories'], 'story', 'stories')}, {counts['tokens']:,} tokens to train on"
     if Path(source).name.lower() == "tinystories":
         link = f"[TinyStories](https://huggingface.co/datasets/{TINYSTORIES})"
         return "mit", f"{link} by Eldan and Li (arXiv 2305.07759), licence CDLA-Sharing-1.0{size}."
@@ -63,7 +65,7 @@ def model_card(saved, model, corpus, name, optimizer=None):
     whole = shape.vocab_size == GPT2_VOCAB_SIZE
     vocabulary = "GPT-2's byte-pair encoding" if whole else "a byte-level byte-pair encoding, cut as GPT-2 cuts"
     rows = {
-        "shape": f"{shape.n_layer} layers, {shape.n_head} heads, {shape.n_embd} wide",
+        "shape": f"{counted(shape.n_layer, 'layer')}, {counted(shape.n_head, 'head')}, {shape.n_embd} wide",
         "context": f"{shape.block_size} tokens",
         "parameters": f"{model.num_params() / 1e6:.2f} M, without embeddings"
         f" {model.num_params(embeddings=False) / 1e6:.2f} M",
@@ -77,7 +79,7 @@ def model_card(saved, model, corpus, name, optimizer=None):
         sequences = config["batch_size"] * config["gradient_accumulation_steps"]
         tokens = saved.get("tokens", saved["step"] * sequences * shape.block_size)
         rows["trained"] = (
-            f"{saved['step']:,} of {config['max_iters']:,} steps of {sequences} x {shape.block_size} tokens:"
+            f"{saved['step']:,} of {counted(config['max_iters'], 'step')} of {sequences} x {shape.block_size} tokens:"
             f" {tokens / 1e6:.1f} M tokens"
         )
         rows["optimizer"] = (
@@ -86,7 +88,8 @@ def model_card(saved, model, corpus, name, optimizer=None):
             f" dropout {config['dropout']}"
         )
         decay = f", cosine to {config['min_lr']}" if config["decay_lr"] else ""
-        rows["learning rate"] = f"{config['learning_rate']} after {config['warmup_iters']} steps of warm-up{decay}"
+        warmup = f"{counted(config['warmup_iters'], 'step')} of warm-up"
+        rows["learning rate"] = f"{config['learning_rate']} after {warmup}{decay}"
         if config.get("ema"):
             rows["weights"] = f"an average over the last {100 * config['ema']:.3g} % of the steps"
         rows["seed"] = config["seed"]

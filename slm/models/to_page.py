@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from tiktoken_ext.openai_public import r50k_pat_str
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.files import atomic_write
 
 FOLDER = Path(__file__).with_name("page")
@@ -108,8 +108,8 @@ def save_story_page(model, encoding, path, title, measured=""):
     }
     config = model.config
     shape = (
-        f"{model.num_params() / 1e6:,.1f} million parameters: {config.n_layer} layers of {config.n_head} heads, "
-        f"a vocabulary of {config.vocab_size:,} tokens"
+        f"{model.num_params() / 1e6:,.1f} million parameters: {counted(config.n_layer, 'layer')} of"
+        f" {counted(config.n_head, 'head')}, a vocabulary of {config.vocab_size:,} tokens"
     )
     parts = {
         "TITLE": html.escape(title),

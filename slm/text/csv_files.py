@@ -4,7 +4,7 @@ import csv
 import itertools
 import re
 
-from slm.errors import UserError, first_line
+from slm.errors import UserError, counted, first_line
 from slm.text.rows import LONGEST_NAME, BadRow, check_column, not_a_text
 from slm.text.story_bytes import BYTE_ORDER_MARK, numbered_lines
 
@@ -129,11 +129,10 @@ def read_csv(content, options, fields, place, first_row=False):
                 continue
             where = f"{content.file}, line {line}"
             if len(row) != fields:
-                count = "1 field" if len(row) == 1 else f"{len(row)} fields"
                 yield BadRow(
                     where,
-                    f"{count}, and the first line has {fields}; put a text that holds {DELIMITERS[delimiter]} or line"
-                    " ends in double quotes",
+                    f"{counted(len(row), 'field')}, and the first line has {fields}; put a text that holds"
+                    f" {DELIMITERS[delimiter]} or line ends in double quotes",
                 )
                 continue
             text = row[place]

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.text import hub, identity, story_folder
 from slm.text.splits import Split
 from slm.text.story_bytes import kind_of
@@ -83,7 +83,7 @@ def open_source(
         source = read_files(files, column, file_is_story)
         source.notes = notes + source.notes
     if max_stories:
-        source.notes.append(f"--max_stories: the first {max_stories:,} stories of each split")
+        source.notes.append(f"--max_stories: the first {counted(max_stories, 'story', 'stories')} of each split")
     for split in source.splits.values():
         split.allow_bad_rows = allow_bad_rows
         split.max_stories = max_stories

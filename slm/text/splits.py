@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.text.rows import BadRow
 from slm.text.tokenizer import ENDOFTEXT
 
@@ -54,7 +54,7 @@ class Split:
         rows = self.stories + self.empty + self.bad
         if self.bad > BAD_ROWS * rows and not self.allow_bad_rows:
             raise UserError(
-                f"{self.bad:,} of {rows:,} rows cannot be read, the first is {self.first_bad.where}"
+                f"{self.bad:,} of {counted(rows, 'row')} cannot be read, the first is {self.first_bad.where}"
                 f" ({self.first_bad.reason}): fix them, or give --allow_bad_rows to leave them out"
             )
 
@@ -87,7 +87,7 @@ def split_off_validation(split, fraction, least=0):
     if len(hashes) == 1 and len(split.last.strip()) >= SHORTEST_TEXT:
         return divide_text(split, 0.1 if least else fraction), 0
     if len(first) < 2:
-        number = "1 story" if len(hashes) == 1 else f"{len(hashes):,} stories{', all equal' if len(hashes) else ''}"
+        number = counted(len(hashes), "story", "stories") + (", all equal" if len(hashes) > 1 else "")
         empty = f" (empty rows: {split.empty:,})" if split.empty else ""
         raise UserError(
             f"the source has {number}{empty}: two different stories are needed, one to train on and one to validate, or"

@@ -1,11 +1,16 @@
-"""The validation score of a model: over the whole split, in order, each token predicted once."""
+"""The validation of a model: its score over the whole split, in order, each token predicted once, and its sense."""
 
+import functools
 import math
 from typing import NamedTuple
 
 import torch
 
 from slm import devices
+from slm.evaluation.likelihood import ModelScorer
+from slm.evaluation.report import left_out_lines
+from slm.evaluation.sense import make_questions, measure, story_texts
+from slm.text import tokenizer
 from slm.training import micro_batch
 from slm.training.batches import validation_batches, validation_windows
 
@@ -76,3 +81,29 @@ class Evaluator:
         total, count = group.all_reduce([total + nats.item(), count])
         loss = total / count
         return Score(loss, loss / math.log(2) * self.file.tokens / self.text_bytes)
+
+
+class SenseEvaluator:
+    """evaluate(model) -> {name: Share} in the validation stories of a Corpus, in the same pairs each time: `--sense`.
+
+    block_size: the model's context. print_line: called once with a line for each reason why something is not asked.
+    """
+
+    def __init__(self, corpus, block_size, print_line):
+        self.corpus, self.block_size, self.print_line = corpus, block_size, print_line
+        self.encoding = tokenizer.from_text(corpus.tokenizer_text)
+
+    @functools.cached_property
+    def questions(self):
+        questions = make_questions(self.encoding, story_texts(self.corpus, self.encoding), self.block_size)
+        for line in left_out_lines(questions.reasons):
+            self.print_line(f"--sense  {line}")
+        return questions
+
+    def __call__(self, model):
+        return measure(ModelScorer(model, self.encoding.eot_token), self.questions)
+
+    def line(self, model):
+        """The shares of a model, for people."""
+        shares = [f"{name} {share.share:.0%}" for name, share in self(model).items()]
+        return f"sense: {', '.join(shares) or 'nothing can be asked'}"

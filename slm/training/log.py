@@ -5,7 +5,7 @@ import csv
 import math
 import warnings
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.files import atomic_write, free_name, read_regular
 
 LARGEST_LOG = 2**28  # bytes; three million lines
@@ -26,7 +26,8 @@ class Log:
         if unreadable:
             kept = free_name(path)
             path.rename(kept)
-            print_line(f"kept     {path} as {kept}: {unreadable} of its lines are not this program's")
+            lines = counted(unreadable, "of its lines is", "of its lines are")
+            print_line(f"kept     {path} as {kept}: {lines} not this program's")
         self.rows = [row for row in rows if int(row["step"]) <= last_step]
         if last_step and int(self.rows[-1]["step"] if self.rows else 0) < last_step:
             print_line(f"missing  lines of {path}: the run has logged up to step {last_step:,}")

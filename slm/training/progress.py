@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from slm import devices
 from slm.config import SHORTENED_WARMUP
-from slm.errors import printable
+from slm.errors import counted, printable
 from slm.models.generation import generate, prompt_tokens
 from slm.terminal import fill, terminal_columns
 from slm.text.corpus import OTHER_PROGRAM
@@ -44,7 +44,7 @@ def run_header(config, set_by, setup, state):
     count = f"{processes} x " if processes > 1 else ""
     more = ""
     if set_by["warmup_iters"] == SHORTENED_WARMUP:
-        count_steps = f"{config.warmup_iters} step{'s' * (config.warmup_iters > 1)}, {SHORTENED_WARMUP}"
+        count_steps = f"{counted(config.warmup_iters, 'step')}, {SHORTENED_WARMUP}"
         more += f"\nwarm-up  {count_steps if config.warmup_iters else 'none, the run is too short for one'}"
     if config.ema:
         more += f"\naverage  of the weights over the last {100 * config.ema:.3g} % of the steps, validated and kept"
@@ -54,11 +54,11 @@ def run_header(config, set_by, setup, state):
     return (
         f"device   {count}{devices.describe(setup.device)}, {devices.dtype_name(setup.dtype)}\n"
         f"model    {format_count(model.num_params())} parameters, without embeddings"
-        f" {format_count(model.num_params(embeddings=False))}: {shape.n_layer} layers, {shape.n_head} heads,"
-        f" {shape.n_embd} wide, context {shape.block_size}\n"
+        f" {format_count(model.num_params(embeddings=False))}: {counted(shape.n_layer, 'layer')},"
+        f" {counted(shape.n_head, 'head')}, {shape.n_embd} wide, context {shape.block_size}\n"
         f"corpus   {corpus.folder}: {corpus.tokens['train']:,} tokens to train on,"
         f" {corpus.tokens['validation']:,} to validate on, vocabulary {corpus.vocab_size:,}{foreign}\n"
-        f"run      {config.max_iters:,} steps of {tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
+        f"run      {counted(config.max_iters, 'step')} of {tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
         f" {epochs:,.2f} epochs{warning}, into {config.out_dir}{more}"
     )
 
@@ -70,7 +70,7 @@ def step_header(config, setup, stepper):
     memory *= compilation.CAPTURED_MEMORY if captured else 1
     memory += stepper.average.nbytes
     return (
-        f"step     {config.sequences_per_step:,} sequences, in micro-batches of {stepper.micro_batch}; about"
+        f"step     {counted(config.sequences_per_step, 'sequence')}, in micro-batches of {stepper.micro_batch}; about"
         f" {memory / 2**30:.1f} GiB of memory"
         + (f", compiled in {stepper.setup_seconds:.0f} s" if compiled else "")
         + (", captured as a CUDA graph" if captured else "")

@@ -11,12 +11,11 @@ import shlex
 import torch
 
 from slm import devices
-from slm.evaluation.likelihood import ModelScorer
-from slm.evaluation.report import left_out_lines
-from slm.evaluation.sense import make_questions, measure, story_texts
+from slm.errors import counted
 from slm.text import tokenizer
 from slm.training import resume, snapshot
 from slm.training.distributed import torchrun_id
+from slm.training.evaluation import SenseEvaluator
 from slm.training.progress import Progress, busy_cpu, ending, peak_speed, run_header, sample_story, step_header
 from slm.training.run_folder import RunFolder, describe_run, read_description
 from slm.training.trackers import start_trackers
@@ -84,11 +83,10 @@ class Recorder:
         if score:
             line = line | {"val_loss": score.loss, "val_bpb": score.bpb}
         if score and self.config.sense:
-            shares = measure(ModelScorer(self.setup.model, self.encoding.eot_token), self.questions)
-            line = line | {f"sense_{name}": share.share for name, share in shares.items()}
+            line = line | {f"sense_{name}": share.share for name, share in self.sense(self.setup.model).items()}
         if self.state.failed > self.failed:
             self.failed = self.state.failed
-            steps = "1 step was" if self.failed == 1 else f"{self.failed:.0f} steps were"
+            steps = counted(int(self.failed), "step was", "steps were")
             self.print(f"step {self.state.step:,}: {steps} skipped so far: the gradient was not finite")
         self.folder.add_line(line)
         for tracker in self.trackers:
@@ -130,12 +128,8 @@ class Recorder:
         return tokenizer.from_text(self.setup.corpus.tokenizer_text)
 
     @functools.cached_property
-    def questions(self):
-        corpus, block_size = self.setup.corpus, self.setup.model.config.block_size
-        questions = make_questions(self.encoding, story_texts(corpus, self.encoding), block_size)
-        for line in left_out_lines(questions.reasons):
-            self.print(f"--sense  {line}")
-        return questions
+    def sense(self):
+        return SenseEvaluator(self.setup.corpus, self.setup.model.config.block_size, self.print)
 
     def contents(self):
         setup = self.setup
@@ -161,7 +155,8 @@ class Recorder:
             )
             return
         if 0 < self.config.patience <= state.since_best and state.step < self.config.max_iters:
-            self.print(f"stopped early: the last {state.since_best} validations were not better (--patience)")
+            validations = counted(state.since_best, "validation was", "validations were")
+            self.print(f"stopped early: {validations} not better than the best (--patience)")
         cuda = self.setup.device.type == "cuda"
         memory = torch.cuda.max_memory_reserved(self.setup.device) / 2**30 if cuda else 0
         gpu = f", at most {memory:.1f} GiB of GPU memory" if cuda else ""

@@ -14,7 +14,7 @@ import torch
 
 from model import GPT, GPTConfig
 from slm.config import OPTIONS, TrainConfig, merge_config
-from slm.errors import UserError, did_you_mean
+from slm.errors import UserError, counted, did_you_mean
 from slm.models import checkpoint, load
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
@@ -186,7 +186,7 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
         lines.append(climb)
     for name, option in OPTIONS.items():
         was = loaded["config"].get(name, option.default)  # of an option that is newer than the checkpoint
-        if name != "init_from" and getattr(config, name) != was:
+        if name not in ("init_from", "warm_restart") and getattr(config, name) != was:  # what to do now
             lines.append(f"changed  {name}: {was} -> {getattr(config, name)}")
     reason = ""
     if state.corpus and state.corpus != corpus.fingerprint():
@@ -218,8 +218,8 @@ def restart_schedule(config, state):
     state.schedule_start, state.schedule_of = state.step, torchrun_id() or ""
     if config.warmup_iters > config.decay_steps - state.step:
         raise UserError(
-            f"warmup_iters {config.warmup_iters} is longer than the {config.decay_steps - state.step} steps after"
-            " the warm restart: give fewer, or a larger --max_iters"
+            f"warmup_iters {config.warmup_iters} is longer than the {counted(config.decay_steps - state.step, 'step')}"
+            " after the warm restart: give fewer, or a larger --max_iters"
         )
     return f"restart  the schedule begins again: warm-up, then the decay to step {config.decay_steps:,}"
 

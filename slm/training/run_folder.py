@@ -16,7 +16,7 @@ from concurrent import futures
 from pathlib import Path
 
 from slm.config import OPTIONS
-from slm.errors import UserError, first_line
+from slm.errors import UserError, counted, first_line
 from slm.files import ROOT, atomic_write, free_name, lock_folder, make_folder, read_json
 from slm.models import checkpoint
 from slm.training.log import Log, draw_losses
@@ -132,7 +132,7 @@ class RunFolder:
         if self.log and self.log.unwritten:
             self.try_to(self.log.flush)
         if self.log and self.log.unwritten:
-            self.print_line(f"warning: {self.log.path} lacks its last {self.log.unwritten} lines")
+            self.print_line(f"warning: {self.log.path} lacks its last {counted(self.log.unwritten, 'line')}")
 
     def close(self):
         """Wait until everything is on disk, and unlock the folder."""

@@ -8,7 +8,7 @@ import torch
 
 from model import GPT
 from slm import devices
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.text.corpus import OTHER_PROGRAM, Corpus
 from slm.training import compilation, resume
 from slm.training.batches import TrainBatches
@@ -49,8 +49,8 @@ def set_up_here(config, set_by, loaded, group):
         device = devices.pick_device(f"cuda:{group.local_rank}")
     if config.sequences_per_step % group.world_size:
         raise UserError(
-            f"{config.sequences_per_step} sequences per step do not divide among {group.world_size} processes: give"
-            " another batch_size"
+            f"{counted(config.sequences_per_step, 'sequence per step does', 'sequences per step do')} not divide among"
+            f" {group.world_size} processes: give another batch_size"
         )
     dtype = devices.pick_dtype(config.dtype, device)
     torch.set_float32_matmul_precision("high")  # TF32 for the float32 products that remain
