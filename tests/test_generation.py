@@ -8,7 +8,17 @@ from test_model import make_model
 
 from slm.errors import UserError
 from slm.models import generation
-from slm.models.generation import decode_one_token, generate, newer_half, prefill, sample_token, stream, uniforms
+from slm.models.generation import (
+    decode_one_token,
+    generate,
+    newer_half,
+    prefill,
+    prompt_tokens,
+    sample_token,
+    stream,
+    uniforms,
+)
+from slm.text import tokenizer
 
 PROMPTS = [[1, 2, 3], [7], list(range(16)), list(range(40)), [5] * 15]
 
@@ -52,6 +62,17 @@ def test_the_smallest_contexts(size):
     model = make_model(block_size=size)
     prompts = [[1], [2, 3], [4, 5, 6]]
     assert generate(model, prompts, 12, temperature=0) == [uncached(model, prompt, 12) for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    ("text", "same_as"), [("Once", "Once"), ("a\udcffb", "a\ufffdb"), (" " * 600_000 + "x", None), ("\n" * 10**6, None)]
+)
+def test_the_tokens_of_any_prompt(text, same_as):
+    """So much whitespace overflows tiktoken's own stack; a byte that is no UTF-8 has no other token."""
+    encoding = tokenizer.gpt2()
+    first, *ids = prompt_tokens(encoding, text)
+    assert first == encoding.eot_token and encoding.decode(ids) == (same_as or text)
+    assert not same_as or ids == encoding.encode_ordinary(same_as)
 
 
 def test_what_a_full_context_keeps():

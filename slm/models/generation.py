@@ -16,14 +16,19 @@ import torch
 
 from slm.devices import capture_cuda_graph
 from slm.errors import UserError
+from slm.text import tokenizer
 
 NUMBERS = 256  # random numbers per row that are made at once
 NOT_FINITE = "the model's logits are not finite numbers: give --dtype=float32, or a model from before its run failed"
 
 
 def prompt_tokens(encoding, prompt):
-    """The token ids that a model continues: end-of-text, which every story follows in training, then the prompt."""
-    return [encoding.eot_token, *encoding.encode_ordinary(prompt)]
+    """The token ids that a model continues: end-of-text, which every story follows in training, then the prompt.
+
+    A byte that was no UTF-8, which Python keeps as half a surrogate pair, is U+FFFD.
+    """
+    prompt = prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return [encoding.eot_token, *tokenizer.encode_ordinary(encoding, prompt).tolist()]
 
 
 def newer_half(context, block_size):
