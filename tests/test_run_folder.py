@@ -93,12 +93,28 @@ def test_an_earlier_run_moves_aside(tmp_path, lines):
     assert lines == [f"moved    the earlier run in {path} to {path}.{number}" for number in (1, 2, 3)]
 
 
-def test_what_is_no_run_stays(tmp_path, lines):
-    """A folder without a checkpoint: a run that never came to one, or the user's files."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/log.csv").write_text("step\n")
+def test_a_run_that_never_came_to_a_checkpoint(tmp_path, lines):
+    """It leaves nothing to move, and stands in nobody's way."""
+    folder = new_folder(tmp_path / "run", lines)
+    folder.add_line(line(2))
+    folder.close()
     new_folder(tmp_path / "run", lines).close()
     assert not (tmp_path / "run.1").exists() and lines == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "log.csv", "loss.png", "tensorboard"])
+def test_files_of_another_program_stay(tmp_path, lines, name):
+    """A Hugging Face folder has a config.json too, without which nothing reads it."""
+    for contents in ('{"model_type": "gpt2"}', "[1]", "mine"):
+        (tmp_path / name).write_text(contents)
+        with pytest.raises(UserError, match=f"holds a {name} that no run wrote: give another --out_dir"):
+            new_folder(tmp_path, lines)
+        assert (tmp_path / name).read_text() == contents
+    folder = new_folder(tmp_path / "run", lines)
+    folder.close()
+    (tmp_path / "run/config.json").write_text('{"model_type": "gpt2"}')
+    new_folder(tmp_path / "run", lines, TrainState(step=2)).close()  # a resume
+    assert (tmp_path / "run/config.json.1").read_text() == '{"model_type": "gpt2"}' and "no run wrote it" in lines[0]
 
 
 def use_a_link(tmp_path, monkeypatch):
@@ -250,6 +266,34 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(tmp_path):
     ]
     Log(tmp_path / "log.csv", 0)
     assert read_log(tmp_path / "log.csv") == []
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_a_log_that_ends_in_the_middle_of_a_line(tmp_path, cut):
+    """Half a number is a number, and would be another one."""
+    path, lines = tmp_path / "log.csv", []
+    log = Log(path, 0)
+    for step in (2, 4, 6):
+        log.add(line(step, grad_norm=0.123456))
+        log.flush()
+    rows = read_log(path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert Log(path, 6, lines.append).rows == rows[:2] and "missing  lines of" in lines[0]
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "9" * 200_000, "1e999999", '"', '"1', "\0" * 9, "\u0662", "\u00b2"])
+def test_a_log_with_a_strange_cell(tmp_path, cell):
+    """It costs its line, of which a copy stays, and no other."""
+    path, lines = tmp_path / "log.csv", []
+    log = Log(path, 0)
+    for step in (2, 4):
+        log.add(line(step))
+        log.flush()
+    header, first, second = path.read_text().splitlines(keepends=True)
+    rows, whole = read_log(path), header + first + f"{cell},1,1,1,1,1,x,1\n" + second
+    path.write_text(whole)
+    assert Log(path, 4, lines.append).rows == rows
+    assert (tmp_path / "log.csv.1").read_text() == whole and "1 of its lines" in lines[0]
 
 
 SPREADSHEETS = {

@@ -48,9 +48,10 @@ class RunFolder:
         if resumed:
             now = {name: description[name] for name in ("started", "command", "git_commit")}
             earlier = read_description(self.path)
-            if not earlier and os.path.lexists(path := self.path / "config.json"):
+            if "options" not in earlier and os.path.lexists(path := self.path / "config.json"):
                 path.rename(kept := free_name(path))
-                self.print_line(f"kept     {path} as {kept}: it is damaged, its resumes are only there")
+                self.print_line(f"kept     {path} as {kept}: no run wrote it, or it is damaged")
+                earlier = {}
             resumes = [*earlier.get("resumes", []), {"step": resumed.step, **now}]
         else:
             self.move_earlier_run()
@@ -59,8 +60,15 @@ class RunFolder:
         self.log = Log(self.path / "log.csv", resumed.logged if resumed else 0, self.print_line)
 
     def move_earlier_run(self):
-        """Move an earlier run to NAME.1, NAME.2, ... beside the folder, or inside it where that is impossible."""
-        if not any((self.path / name).exists() for name in ("best.pt", "last.pt")):
+        """Move an earlier run to NAME.1, NAME.2, ... beside the folder, or inside it where that is impossible.
+
+        Of a run that never came to a checkpoint nothing is moved. Raises UserError where another program's files have
+        the names of a run's.
+        """
+        there = [name for name in RUN_FILES if os.path.lexists(self.path / name)]
+        if not {"best.pt", "last.pt"} & set(there):
+            if there and "options" not in read_description(self.path):
+                raise UserError(f"{self.path} holds a {there[0]} that no run wrote: give another --out_dir, or move it")
             return
         beside = self.path.name not in ("", "..") and same_writable_disk(self.path.absolute().parent, self.path)
         for first in [self.path, self.path / "run"] if beside else [self.path / "run"]:
