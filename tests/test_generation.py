@@ -123,6 +123,15 @@ def test_generation_stops():
     assert model.training, "the model is left in another mode"
 
 
+@pytest.mark.parametrize(
+    "extreme", [{"top_p": 1e-46}, {"top_p": 5e-324}, {"temperature": 1e-46}, {"top_k": 1}, {"top_p": 1e-9, "top_k": 2}]
+)
+def test_an_extreme_that_leaves_one_token(extreme):
+    """float32 makes 0 of a number so small; the likeliest token stays."""
+    model = make_model(spread=3.0)
+    assert generate(model, PROMPTS, 8, **extreme) == generate(model, PROMPTS, 8, temperature=0)
+
+
 def test_rows_that_have_ended_leave(monkeypatch):
     """The others' stories stay the same, where their context is read again and past NUMBERS tokens, too."""
     monkeypatch.setattr(generation, "NUMBERS", 16)

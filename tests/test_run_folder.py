@@ -479,6 +479,48 @@ def test_a_description_names_what_produced_a_run():
     assert description["device"] == "a device" and description["started"][4] == "-"
 
 
+def describe(values, source, command):
+    return describe_run(*merge_config((source, values))) | {"command": command, "device": f"of {command}"}
+
+
+def test_a_resume_forgets_nothing(tmp_path, lines):
+    """config.json says how the run began, and for each resume how it went on; an option keeps what set it."""
+    folder = RunFolder(tmp_path, lines.append)
+    folder.begin(describe({"n_layer": 3, "max_iters": 5, "init_from": "gpt2"}, "a recipe", "first"))
+    folder.close()
+    for step in (5, 7):
+        values = {"n_layer": 3, "max_iters": step + 2, "init_from": "resume"}
+        folder = RunFolder(tmp_path, lines.append)
+        folder.begin(describe(values, f"last.pt of {step}", f"resume at {step}"), TrainState(step=step))
+        folder.close()
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert (kept["command"], kept["device"]) == ("first", "of first")
+    assert kept["options"]["n_layer"] == {"value": 3, "from": "a recipe"}
+    assert kept["options"]["init_from"] == {"value": "gpt2", "from": "a recipe"}
+    assert kept["options"]["max_iters"] == {"value": 9, "from": "last.pt of 7"}
+    resumes = [(resume["step"], resume["command"], resume["device"]) for resume in kept["resumes"]]
+    assert resumes == [(step, f"resume at {step}", f"of resume at {step}") for step in (5, 7)] and not lines
+
+
+@pytest.mark.parametrize("options", [[], {"n_layer": 3}, {"n_layer": {}}, {"n_layer": {"value": [3]}}, {"x": {}}])
+def test_a_resume_with_options_that_are_damaged(tmp_path, lines, options):
+    (tmp_path / "config.json").write_text(json.dumps({"options": options, "resumes": [{"step": 1}]}))
+    new_folder(tmp_path, lines, TrainState(step=2)).close()
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert kept["options"]["n_layer"] == {"value": 6, "from": "default"}
+    assert len(kept["resumes"]) + (tmp_path / "config.json.1").exists() == 2
+
+
+def test_the_best_model_of_another_validation_set(tmp_path, lines):
+    """No loss says that a later one is better, so it stays."""
+    (tmp_path / "best.pt").write_text("of the first set")
+    new_folder(tmp_path, lines, TrainState(step=2, best=1.5)).close()
+    assert (tmp_path / "best.pt").exists() and not lines
+    new_folder(tmp_path, lines, TrainState(step=2)).close()
+    assert (tmp_path / "best.pt.1").read_text() == "of the first set" and not (tmp_path / "best.pt").exists()
+    assert lines == [f"kept     {tmp_path}/best.pt as {tmp_path}/best.pt.1"]
+
+
 def test_many_resumes(tmp_path, lines):
     """A list of short entries: the file grows by as much at the thousandth as at the first."""
     new_folder(tmp_path, lines).close()

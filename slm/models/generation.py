@@ -133,8 +133,8 @@ def sample_token(logits, uniform, temperature=1.0, top_k=0, top_p=1.0):
     probs = (logits.float() / max(temperature, 1e-6)).softmax(dim=-1)  # a smaller temperature overflows
     reached = probs.cumsum(dim=-1)
     total = reached[:, -1:]
-    if top_p < 1:  # the likelier tokens reach p already
-        total = reached.masked_fill(reached - probs >= top_p, 0).amax(dim=-1, keepdim=True)
+    if top_p < 1:  # the likelier tokens reach p already; float32 has no p below 1e-45
+        total = reached.masked_fill(reached - probs >= max(top_p, 1e-30), 0).amax(dim=-1, keepdim=True)
     # the first token that reaches more: token i with probability p_i, without a wait for the device
     choice = torch.searchsorted(reached, uniform[:, None] * total, right=True).clamp(max=reached.size(-1) - 1)
     choice = choice if ids is None else ids.gather(-1, choice)
