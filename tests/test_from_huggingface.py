@@ -247,6 +247,7 @@ def test_folders_that_do_not_fit(folder, made):
     (copy("half a tokenizer") / "tokenizer.json").write_text("{")
     whole = json.loads((made[0] / "tokenizer.json").read_text())
     retokenized("wordpiece", model={"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1}})
+    retokenized("another kind", model=whole["model"] | {"type": "Unigram"})
     retokenized("bytes", model={"vocab": {"[UNK]": 0, "a": 1}, "merges": []})
     retokenized("merges", model=whole["model"] | {"merges": whole["model"]["merges"][::-1]})
     retokenized("lower", normalizer={"type": "Lowercase"})
@@ -282,6 +283,7 @@ def test_folders_that_do_not_fit(folder, made):
         "twice": ["wte.weight' twice"],
         "half a tokenizer": ["tokenizer", "damaged"],
         "wordpiece": ["tokenizer", "GPT-2's"],
+        "another kind": ["tokenizer", "GPT-2's"],
         "bytes": ["vocabulary"],
         "merges": ["tokenizer", "GPT-2's"],
         "lower": ["tokenizer", "GPT-2's"],

@@ -178,6 +178,7 @@ def read_tokenizer(folder, config, name):
             special = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
             as_in_gpt2 = (
                 not whole.get("normalizer")
+                and bpe.get("type", "BPE") == "BPE"
                 and cut.get("type") == "ByteLevel"
                 and not (spaced or cut.get("add_prefix_space"))
                 and cut.get("use_regex", True)
