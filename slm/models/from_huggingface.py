@@ -4,6 +4,7 @@ A folder is read by its config.json, whatever made it, and none of its code runs
 refused with the reason.
 """
 
+import os
 from pathlib import Path
 
 from slm.errors import UserError, first_line, print_note
@@ -46,9 +47,9 @@ def weight_files(folder):
     """The files with the weights of a Hugging Face folder, [] if it is none. Raises UserError for a damaged index."""
     folder = Path(folder)
     for whole, index, pattern in WEIGHTS:
-        if (folder / whole).exists():
+        if os.path.exists(folder / whole):
             return [folder / whole]
-        if (folder / index).exists():
+        if os.path.exists(folder / index):
             return read_index(folder / index)
         if several := sorted(folder.glob(pattern)):
             return several
@@ -147,7 +148,7 @@ def read_weights(folder, name):
 
 def read_safetensors(path):
     """The tensors of a safetensors file. Raises UserError."""
-    if not path.is_file():  # a FIFO never ends
+    if not os.path.isfile(path):  # a FIFO never ends
         raise UserError(f"{path} is no regular file: download or export it again")
     try:
         from safetensors.torch import load_file

@@ -24,7 +24,8 @@ from slm.training.log import Log, draw_losses
 from slm.values import check_values
 
 RUN_FILES = ["best.pt", "log.csv", "loss.png", "config.json", "tensorboard", "last.pt"]
-BEGAN = ("started", "command", "git_commit", "git_dirty", "versions", "device")  # in config.json: of the first command
+# in config.json: of the first command, and of each resume
+BEGAN = ("started", "command", "git_commit", "git_dirty", "versions", "device", "dtype", "processes")
 MOVING = ".moving"  # the end of the name of a folder that an earlier run is being moved to
 
 
