@@ -19,9 +19,10 @@ import slm.interrupt  # noqa: F401 - first: Ctrl-C during the other imports is a
 
 # isort: split
 
+import os
 from pathlib import Path
 
-from slm.errors import UserError, run_script, say
+from slm.errors import UserError, printable, run_script, say
 from slm.files import atomic_folder, atomic_write, make_folder, user_path
 from slm.models import gpt2
 from slm.models.load import load_model
@@ -46,6 +47,8 @@ def main():
         raise UserError(
             f"--gguf writes into a folder, and {target} is a file: export it into a folder by a second command"
         )
+    if os.fsencode(target).decode(errors="ignore") != str(target):  # its name goes into files of UTF-8
+        raise UserError(f"{target} is not UTF-8: give another name")
     if not target.name:
         raise UserError(f"{target} is this folder itself: give the name of a new one")
     if target.exists() and (page or gguf or not target.is_dir() or any(target.iterdir())):
@@ -60,7 +63,9 @@ def main():
         make_folder(target.parent, f"{target} goes into it")
         trained_as = Path(loaded.config.get("out_dir") or options.model).name  # of a checkpoint file, the run's name
         sense = read_sense(Path(loaded.path).parent / "log.csv", loaded.step)
-        save_story_page(model, encoding, target, trained_as, describe_measured(loaded.val_loss, loaded.val_bpb, sense))
+        save_story_page(
+            model, encoding, target, printable(trained_as), describe_measured(loaded.val_loss, loaded.val_bpb, sense)
+        )
         size = target.stat().st_size
     elif gguf:
         make_folder(target.parent, f"{target} goes into it")
@@ -74,8 +79,9 @@ def main():
             if options.gguf:
                 save_gguf(model, encoding, folder / "model.gguf", name)
             optimizer = describe_optimizer(loaded.config.get("optimizer", "adamw"))
-            card = model_card(loaded.contents, model, read_corpus(loaded.path), name, optimizer)
-            (folder / "README.md").write_text(card, encoding="utf-8")
+            corpus = read_corpus(loaded.path, loaded.contents["tokenizer"])
+            card = model_card(loaded.contents, model, corpus, name, optimizer)
+            (folder / "README.md").write_text(printable(card, keep="\n"), encoding="utf-8")
         size = sum(file.stat().st_size for file in target.iterdir())
     say(f"{loaded.path}: {model.num_params() / 1e6:.2f} M parameters exported to {target} ({size / 1e6:.1f} MB)")
 

@@ -61,8 +61,8 @@ def atomic_write(path):
 
 
 def open_uncut(path, flags):
-    """An opener for `open` that leaves what is in the file."""
-    return os.open(path, flags & ~os.O_TRUNC, 0o666)
+    """An opener for `open` that leaves what is in the file. A FIFO that nobody reads is an error, and no wait."""
+    return os.open(path, flags & ~os.O_TRUNC | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 def is_named(file, path):
@@ -135,7 +135,8 @@ def lock_folder(folder, busy):
     Returns None on a file system without locks. Raises UserError with the text `busy` where another process has it.
     """
     try:
-        file = open(Path(folder) / ".lock", "ab")  # noqa: SIM115 - it stays open as long as the lock is held
+        # it stays open as long as the lock is held
+        file = open(Path(folder) / ".lock", "ab", opener=open_uncut)  # noqa: SIM115
     except OSError as error:
         raise UserError(f"cannot write into {folder}: {error.strerror or error}") from error
     locked = try_lock(file)

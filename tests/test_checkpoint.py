@@ -110,6 +110,38 @@ def test_impossible_shapes(folder, change, words):
         checkpoint.load_checkpoint("bad.pt")
 
 
+def test_a_shape_without_its_heads(folder):
+    """No parameter shows how many there are: a default would give other logits."""
+    _, contents = save_run(folder / "run.pt")
+    shape = {name: value for name, value in contents["model_config"].items() if name != "n_head"}
+    checkpoint.save_checkpoint("bad.pt", contents | {"model_config": shape})
+    with pytest.raises(UserError, match=r"^bad.pt does not say its n_head"):
+        checkpoint.load_checkpoint("bad.pt")
+
+
+@pytest.mark.parametrize("change", [0.0, 1e-6, 1.0])
+def test_a_head_that_is_not_the_embedding(folder, change):
+    """Somebody changed one of the two: either would give other logits than the file's."""
+    _, contents = save_run(folder / "run.pt")
+    head = contents["model"]["lm_head.weight"] + change
+    checkpoint.save_checkpoint("other.pt", contents | {"model": contents["model"] | {"lm_head.weight": head}})
+    if change:
+        with pytest.raises(UserError, match=r"^other.pt: lm_head.weight is not tied"):
+            checkpoint.load_checkpoint("other.pt")
+    else:
+        assert same_tensors(checkpoint.load_checkpoint("other.pt")["model"], contents["model"])
+
+
+def test_a_tokenizer_with_other_line_ends(folder):
+    """Lines are counted as they are read."""
+    _, contents = save_run(folder / "run.pt")
+    shape = contents["model_config"] | {"vocab_size": contents["model_config"]["vocab_size"] - 3}
+    changed = {"tokenizer": contents["tokenizer"].replace("\n", "\v", 3), "model_config": shape}
+    checkpoint.save_checkpoint("bad.pt", contents | changed)
+    with pytest.raises(UserError, match=r"its tokenizer has 500 tokens, and its shape 497"):
+        checkpoint.load_checkpoint("bad.pt")
+
+
 def test_a_failed_save_keeps_the_old_file(folder):
     save_run(folder / "best.pt")
     before = (folder / "best.pt").read_bytes()

@@ -23,6 +23,8 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import SMALL_RUN, small_config
+from safetensors.torch import load_file
+from test_from_huggingface import split
 
 import train
 from model import GPT, GPTConfig
@@ -101,6 +103,8 @@ DOORS = {  # name: (the file, its reader)
     "model.safetensors": ("folder/model.safetensors", read_folder),
     "a folder's config.json": ("folder/config.json", read_folder),
     "tokenizer.json": ("folder/tokenizer.json", read_folder),
+    "tokenizer_config.json": ("folder/tokenizer_config.json", read_folder),
+    "an index": ("several/model.safetensors.index.json", read_folder),
     "a run's config.json": ("run/config.json", read_description),
     "log.csv": ("run/log.csv", read_log),
     "tokenizer.tiktoken": ("data/tokenizer.tiktoken", read_corpus),
@@ -119,6 +123,9 @@ def whole(workshop, tmp_path_factory):
     (folder / "folder").mkdir()
     loaded = load.load_model(folder / "run")
     to_huggingface.save_huggingface(loaded.model, loaded.encoding, folder / "folder")
+    shutil.copytree(folder / "folder", folder / "several")
+    (folder / "several/model.safetensors").unlink()
+    split(load_file(folder / "folder/model.safetensors"), folder / "several", ["a.safetensors", "b.safetensors"])
     model = GPT(GPTConfig(50257, block_size=8, n_layer=1, n_head=1, n_embd=4, bias=False))
     arguments = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 8, "vocab_size": 50304, "bias": False}
     (folder / "nano").mkdir()

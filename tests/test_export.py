@@ -129,10 +129,30 @@ def test_tokens_are_ours(exported):
     "corpus", [[], {"splits": []}, {"splits": {"train": {"stories": "x", "tokens": 1}}}, {"source": 5}]
 )
 def test_a_card_without_the_corpus_where_its_description_is_damaged(tmp_path, corpus):
+    if isinstance(corpus, dict):
+        corpus |= {"tokenizer_sha256": tokenizer.sha256("a vocabulary")}
     (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
     saved = {"config": {"dataset": "mine"}, "step": 1}
-    card = model_card(saved, lively_model(300), read_corpus(tmp_path / "best.pt"), "name")
+    card = model_card(saved, lively_model(300), read_corpus(tmp_path / "best.pt", "a vocabulary"), "name")
     assert "`mine`. Say here" in card
+
+
+def test_a_description_of_another_run(tmp_path):
+    """A checkpoint may be copied beside one."""
+    corpus = {"source": "sample", "tokenizer_sha256": tokenizer.sha256("a vocabulary")}
+    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
+    assert read_corpus(tmp_path / "best.pt", "a vocabulary")["source"] == "sample"
+    assert read_corpus(tmp_path / "best.pt", "another") == {}
+
+
+def test_a_checkpoint_with_some_numbers(folder):
+    """A loss without the bits per byte, a name that is no UTF-8: a card of what is there."""
+    half_a_pair = "\udcff"
+    config = {"init_from": f"out/{half_a_pair} x", "dataset": f"a{half_a_pair}"}
+    save_run(folder / "run/best.pt", val_loss=1.5, config=config)
+    assert call("export.py", "run", "made").status == 0
+    card = (folder / "made/README.md").read_text()
+    assert "1.5000 nats" in card and "bits per byte" not in card and "`a\\udcff`" in card
 
 
 def test_end_of_text_in_a_text_is_the_token(exported):
@@ -417,6 +437,9 @@ def test_mistakes(folder):
         (("", "f"), ["MODEL", "empty"]),  # a variable of the shell that is not set
         (("run", "new/" + "é" * 130 + ".html"), ["at most 255 bytes"]),
         (("run", "~nobody_here/f"), ["no user", "~nobody_here"]),
+        (("run", "my_\udcff"), ["my_\\udcff", "not UTF-8"]),
+        (("run", "my_\udcff.gguf"), ["not UTF-8"]),
+        (("run", "my_\udcff.html"), ["not UTF-8"]),
     ):
         assert_mistake(call("export.py", *arguments), *words)
     assert {path.name for path in folder.iterdir()} == {"run", "bad.pt"}

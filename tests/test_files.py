@@ -40,6 +40,17 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, error):
         assert str(raised.value) == f"cannot write {path}: No space left"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="FIFOs are Unix's")
+def test_a_fifo_where_a_file_is_written(tmp_path):
+    """Nobody reads it, and a write would wait for ever."""
+    os.mkfifo(tmp_path / "f.partial")
+    with pytest.raises(UserError, match=r"cannot write .*f: "), atomic_write(tmp_path / "f"):
+        pass
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(UserError, match="cannot write into"):
+        lock_folder(tmp_path, "busy")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="flock is Unix's")
 def test_two_that_write_the_same_file(tmp_path):
     """The second one is a sentence, and neither stops the first nor gets into its file."""

@@ -78,6 +78,72 @@ def test_weights_in_several_files_and_16_bits(folder, made):
     assert torch.equal(read.transformer.h[0].mlp.c_fc.weight, expected)
 
 
+def split(tensors, folder, names):
+    """Write the weights into files of these names, with an index; returns the index's path."""
+    keys = sorted(tensors)
+    owner = {key: names[i % len(names)] for i, key in enumerate(keys)}
+    for name in names:
+        save_file({key: tensors[key] for key in keys if owner[key] == name}, folder / name, {"format": "pt"})
+    path = folder / "model.safetensors.index.json"
+    path.write_text(json.dumps({"metadata": {}, "weight_map": owner}))
+    return path
+
+
+def test_an_index_says_which_files(folder, made):
+    """As transformers reads a folder: files of an earlier save may be beside those that the index names."""
+    right = load_file(made[0] / "model.safetensors")
+    wrong = {key: tensor + 1 for key, tensor in right.items()}
+    three = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+    for names in (["a.safetensors", "b.safetensors"], ["model-00001-of-00001.safetensors"], three[:2]):
+        shutil.rmtree("several", ignore_errors=True)
+        shutil.copytree(made[0], "several", ignore=shutil.ignore_patterns("model.safetensors"))
+        split(wrong, Path("several"), three)
+        index = split(right, Path("several"), names)
+        assert_same_logits(load("several")[0], made[1])
+        assert_same_logits(load("several")[0], GPT2LMHeadModel.from_pretrained("several").eval())
+        assert_same_logits(load(f"several/{names[0]}")[0], made[1])
+        index.unlink()
+        if names[0] != "a.safetensors":  # two saves, and nothing says which
+            with pytest.raises(UserError, match=r"twice|missing"):
+                load("several")
+        save_file(right, "several/model.safetensors")
+        split(wrong, Path("several"), three)
+        assert_same_logits(load("several")[0], made[1])  # one file comes before several
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "words"),
+    [
+        ({}, "names no files"),
+        ({"a": "../model.safetensors"}, "names no files beside it"),
+        ({"a": "gone.safetensors"}, "gone.safetensors is no regular file"),
+        ({"a": 3}, "damaged"),
+        ([], "damaged"),
+    ],
+)
+def test_a_damaged_index(folder, made, weight_map, words):
+    shutil.copytree(made[0], "several", ignore=shutil.ignore_patterns("model.safetensors"))
+    Path("several/model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(UserError, match=words):
+        load("several")
+
+
+def test_older_tokenizer_files(folder, made, capsys):
+    """vocab.json and merges.txt, also with Windows' line ends; a list of merges that was cut is damaged."""
+    shutil.copytree(made[0], "older")
+    whole = json.loads(Path("older/tokenizer.json").read_text())["model"]
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        Path("older", name).unlink()
+    Path("older/vocab.json").write_text(json.dumps(whole["vocab"]))
+    merges = ["#version: 0.2", *(merge if isinstance(merge, str) else " ".join(merge) for merge in whole["merges"])]
+    for end in ("\n", "\r\n"):
+        Path("older/merges.txt").write_bytes((end.join(merges) + end).encode())
+        assert_same_logits(load("older")[0], made[1])
+    Path("older/merges.txt").write_text("\n".join(merges[:-100]))
+    with pytest.raises(UserError, match=r"damaged: no merge makes \d+ of its tokens"):
+        load("older")
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 def test_an_older_folder(folder, zipped):
     """As older folders are: pickled weights without a prefix, GPT-2's vocabulary padded, no tokenizer, few settings."""
@@ -143,6 +209,10 @@ def test_folders_that_do_not_fit(folder, made):
         path = copy(name) / "tokenizer.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
+    def tokenizer_config(path, **changes):
+        path /= "tokenizer_config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
     neo = transformers.GPTNeoConfig(
         hidden_size=32, num_layers=2, num_heads=2, window_size=64, attention_types=[[["global", "local"], 1]]
     )
@@ -165,10 +235,19 @@ def test_folders_that_do_not_fit(folder, made):
     weights.write_bytes(weights.read_bytes()[:20_000])
     (copy("config") / "config.json").write_text("{")
     (copy("no config") / "config.json").unlink()
-    (copy("no tokenizer") / "tokenizer.json").unlink()
+    copy("no tokenizer")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / "no tokenizer" / name).unlink()
+    (copy("bert") / "tokenizer.json").unlink()
+    tokenizer_config(folder / "bert", tokenizer_class="BertTokenizer")
+    tokenizer_config(copy("spaced elsewhere"), add_prefix_space=True)
+    save_file(tensors | {"transformer.wte.weight": torch.tensor(1.0)}, copy("a number") / "model.safetensors")
+    save_file(tensors | {"transformer.h.0.mlp.c_fc.weight": torch.zeros(2, 2, 2)}, copy("3-d") / "model.safetensors")
+    save_file(tensors | {"wte.weight": torch.zeros(500, 32)}, copy("twice") / "model.safetensors")
     (copy("half a tokenizer") / "tokenizer.json").write_text("{")
     whole = json.loads((made[0] / "tokenizer.json").read_text())
     retokenized("wordpiece", model={"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1}})
+    retokenized("another kind", model=whole["model"] | {"type": "Unigram"})
     retokenized("bytes", model={"vocab": {"[UNK]": 0, "a": 1}, "merges": []})
     retokenized("merges", model=whole["model"] | {"merges": whole["model"]["merges"][::-1]})
     retokenized("lower", normalizer={"type": "Lowercase"})
@@ -197,8 +276,14 @@ def test_folders_that_do_not_fit(folder, made):
         "config": ["config.json of config"],
         "no config": ["config.json of no config"],
         "no tokenizer": ["without a tokenizer", "500"],
+        "bert": ["without a tokenizer.json", "BertTokenizer"],
+        "spaced elsewhere": ["tokenizer", "GPT-2's"],
+        "a number": ["embeds 1 tokens"],
+        "3-d": ["h.0.mlp.c_fc.weight", "[2, 2, 2]"],
+        "twice": ["wte.weight' twice"],
         "half a tokenizer": ["tokenizer", "damaged"],
         "wordpiece": ["tokenizer", "GPT-2's"],
+        "another kind": ["tokenizer", "GPT-2's"],
         "bytes": ["vocabulary"],
         "merges": ["tokenizer", "GPT-2's"],
         "lower": ["tokenizer", "GPT-2's"],
@@ -285,7 +370,7 @@ def the_hub(folder, made, monkeypatch):
 def test_a_model_of_the_hub(the_hub, made):
     """Any GPT-2, by its config.json; a second time nothing is downloaded."""
     assert_same_logits(load("me/stories")[0], made[1])
-    assert set(the_hub.asked) == {"config.json", "model.safetensors", "tokenizer.json"}
+    assert set(the_hub.asked) == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
     the_hub.asked.clear()
     assert_same_logits(load("me/stories")[0], made[1])
     assert not the_hub.asked

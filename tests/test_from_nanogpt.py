@@ -72,6 +72,7 @@ def test_nanogpt_checkpoints_that_do_not_fit(folder):
         ({"model": {}}, ["lacks transformer.wte"]),
         ({"model": only_embeddings}, ["do not fit", "missing"]),
         ({"model": untied}, ["not tied"]),
+        ({"model": model.state_dict() | {"_orig_mod.lm_head.weight": torch.zeros(3)}}, ["lm_head.weight' twice"]),
     ):
         save_nanogpt(folder / "ckpt.pt", model, **changes)
         result = call("sample.py", "--model", "ckpt.pt")

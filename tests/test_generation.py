@@ -8,7 +8,17 @@ from test_model import make_model
 
 from slm.errors import UserError
 from slm.models import generation
-from slm.models.generation import decode_one_token, generate, newer_half, prefill, sample_token, stream, uniforms
+from slm.models.generation import (
+    decode_one_token,
+    generate,
+    newer_half,
+    prefill,
+    prompt_tokens,
+    sample_token,
+    stream,
+    uniforms,
+)
+from slm.text import tokenizer
 
 PROMPTS = [[1, 2, 3], [7], list(range(16)), list(range(40)), [5] * 15]
 
@@ -52,6 +62,17 @@ def test_the_smallest_contexts(size):
     model = make_model(block_size=size)
     prompts = [[1], [2, 3], [4, 5, 6]]
     assert generate(model, prompts, 12, temperature=0) == [uncached(model, prompt, 12) for prompt in prompts]
+
+
+@pytest.mark.parametrize(
+    ("text", "same_as"), [("Once", "Once"), ("a\udcffb", "a\ufffdb"), (" " * 600_000 + "x", None), ("\n" * 10**6, None)]
+)
+def test_the_tokens_of_any_prompt(text, same_as):
+    """So much whitespace overflows tiktoken's own stack; a byte that is no UTF-8 has no other token."""
+    encoding = tokenizer.gpt2()
+    first, *ids = prompt_tokens(encoding, text)
+    assert first == encoding.eot_token and encoding.decode(ids) == (same_as or text)
+    assert not same_as or ids == encoding.encode_ordinary(same_as)
 
 
 def test_what_a_full_context_keeps():
@@ -100,6 +121,15 @@ def test_generation_stops():
     model.train()
     generate(model, [[1]], 2)
     assert model.training, "the model is left in another mode"
+
+
+@pytest.mark.parametrize(
+    "extreme", [{"top_p": 1e-46}, {"top_p": 5e-324}, {"temperature": 1e-46}, {"top_k": 1}, {"top_p": 1e-9, "top_k": 2}]
+)
+def test_an_extreme_that_leaves_one_token(extreme):
+    """float32 makes 0 of a number so small; the likeliest token stays."""
+    model = make_model(spread=3.0)
+    assert generate(model, PROMPTS, 8, **extreme) == generate(model, PROMPTS, 8, temperature=0)
 
 
 def test_rows_that_have_ended_leave(monkeypatch):

@@ -169,6 +169,39 @@ def test_a_run_of_format_1(whole, here):
     assert_same_run("cut", "whole")
 
 
+def test_an_option_of_another_version(here):
+    """It cannot be obeyed, so a line names it."""
+    assert call("train.py", *options(6, "r")).status == 0
+    edit_last("r", lambda saved: saved["config"].update({"z_loss": 0.1, "a\nb": 1}))
+    result = call("train.py", *options(8, "r"), "--init_from=resume")
+    assert result.status == 0, result.err
+    assert "ignored  z_loss, a: options of another version" in result.out
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_state_whose_numbers_lie_otherwise(here, optimizer):
+    """Another program may have saved transposed views and slices: a fused step reads memory in order."""
+
+    def move(tensor):
+        if tensor.dim() != 2:
+            return tensor
+        wider = torch.zeros(tensor.size(1), 2 * tensor.size(0))
+        wider[:, ::2] = tensor.t()
+        return wider[:, ::2].t()
+
+    def edit(saved):
+        for state in saved["optimizer"].values():
+            for name, tensor in state.items():
+                state[name] = move(tensor)
+
+    for name in ("plain", "moved"):
+        assert call("train.py", *options(6, name, f"--optimizer={optimizer}")).status == 0
+        edit_last(name, edit if name == "moved" else lambda saved: None)
+        command = [*options(12, name), f"--optimizer={optimizer}", "--init_from=resume"]
+        assert call("train.py", *command).status == 0
+    assert_same_run("plain", "moved")
+
+
 def test_another_batch(here):
     """Tokens are those that were trained on, and the next step takes the sequences behind them."""
     assert call("train.py", *options(6, "r")).status == 0

@@ -93,12 +93,28 @@ def test_an_earlier_run_moves_aside(tmp_path, lines):
     assert lines == [f"moved    the earlier run in {path} to {path}.{number}" for number in (1, 2, 3)]
 
 
-def test_what_is_no_run_stays(tmp_path, lines):
-    """A folder without a checkpoint: a run that never came to one, or the user's files."""
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run/log.csv").write_text("step\n")
+def test_a_run_that_never_came_to_a_checkpoint(tmp_path, lines):
+    """It leaves nothing to move, and stands in nobody's way."""
+    folder = new_folder(tmp_path / "run", lines)
+    folder.add_line(line(2))
+    folder.close()
     new_folder(tmp_path / "run", lines).close()
     assert not (tmp_path / "run.1").exists() and lines == []
+
+
+@pytest.mark.parametrize("name", ["config.json", "log.csv", "loss.png", "tensorboard"])
+def test_files_of_another_program_stay(tmp_path, lines, name):
+    """A Hugging Face folder has a config.json too, without which nothing reads it."""
+    for contents in ('{"model_type": "gpt2"}', "[1]", "mine"):
+        (tmp_path / name).write_text(contents)
+        with pytest.raises(UserError, match=f"holds a {name} that no run wrote: give another --out_dir"):
+            new_folder(tmp_path, lines)
+        assert (tmp_path / name).read_text() == contents
+    folder = new_folder(tmp_path / "run", lines)
+    folder.close()
+    (tmp_path / "run/config.json").write_text('{"model_type": "gpt2"}')
+    new_folder(tmp_path / "run", lines, TrainState(step=2)).close()  # a resume
+    assert (tmp_path / "run/config.json.1").read_text() == '{"model_type": "gpt2"}' and "no run wrote it" in lines[0]
 
 
 def use_a_link(tmp_path, monkeypatch):
@@ -250,6 +266,34 @@ def test_a_resumed_log_keeps_the_lines_up_to_its_step(tmp_path):
     ]
     Log(tmp_path / "log.csv", 0)
     assert read_log(tmp_path / "log.csv") == []
+
+
+@pytest.mark.parametrize("cut", range(1, 20))
+def test_a_log_that_ends_in_the_middle_of_a_line(tmp_path, cut):
+    """Half a number is a number, and would be another one."""
+    path, lines = tmp_path / "log.csv", []
+    log = Log(path, 0)
+    for step in (2, 4, 6):
+        log.add(line(step, grad_norm=0.123456))
+        log.flush()
+    rows = read_log(path)
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert Log(path, 6, lines.append).rows == rows[:2] and "missing  lines of" in lines[0]
+
+
+@pytest.mark.parametrize("cell", ["9" * 5000, "9" * 200_000, "1e999999", '"', '"1', "\0" * 9, "\u0662", "\u00b2"])
+def test_a_log_with_a_strange_cell(tmp_path, cell):
+    """It costs its line, of which a copy stays, and no other."""
+    path, lines = tmp_path / "log.csv", []
+    log = Log(path, 0)
+    for step in (2, 4):
+        log.add(line(step))
+        log.flush()
+    header, first, second = path.read_text().splitlines(keepends=True)
+    rows, whole = read_log(path), header + first + f"{cell},1,1,1,1,1,x,1\n" + second
+    path.write_text(whole)
+    assert Log(path, 4, lines.append).rows == rows
+    assert (tmp_path / "log.csv.1").read_text() == whole and "1 of its lines" in lines[0]
 
 
 SPREADSHEETS = {
@@ -433,6 +477,48 @@ def test_a_description_names_what_produced_a_run():
     assert description["options"]["n_layer"] == {"value": 3, "from": "a file"}
     assert description["options"].keys() == TrainConfig.__dataclass_fields__.keys()
     assert description["device"] == "a device" and description["started"][4] == "-"
+
+
+def describe(values, source, command):
+    return describe_run(*merge_config((source, values))) | {"command": command, "device": f"of {command}"}
+
+
+def test_a_resume_forgets_nothing(tmp_path, lines):
+    """config.json says how the run began, and for each resume how it went on; an option keeps what set it."""
+    folder = RunFolder(tmp_path, lines.append)
+    folder.begin(describe({"n_layer": 3, "max_iters": 5, "init_from": "gpt2"}, "a recipe", "first"))
+    folder.close()
+    for step in (5, 7):
+        values = {"n_layer": 3, "max_iters": step + 2, "init_from": "resume"}
+        folder = RunFolder(tmp_path, lines.append)
+        folder.begin(describe(values, f"last.pt of {step}", f"resume at {step}"), TrainState(step=step))
+        folder.close()
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert (kept["command"], kept["device"]) == ("first", "of first")
+    assert kept["options"]["n_layer"] == {"value": 3, "from": "a recipe"}
+    assert kept["options"]["init_from"] == {"value": "gpt2", "from": "a recipe"}
+    assert kept["options"]["max_iters"] == {"value": 9, "from": "last.pt of 7"}
+    resumes = [(resume["step"], resume["command"], resume["device"]) for resume in kept["resumes"]]
+    assert resumes == [(step, f"resume at {step}", f"of resume at {step}") for step in (5, 7)] and not lines
+
+
+@pytest.mark.parametrize("options", [[], {"n_layer": 3}, {"n_layer": {}}, {"n_layer": {"value": [3]}}, {"x": {}}])
+def test_a_resume_with_options_that_are_damaged(tmp_path, lines, options):
+    (tmp_path / "config.json").write_text(json.dumps({"options": options, "resumes": [{"step": 1}]}))
+    new_folder(tmp_path, lines, TrainState(step=2)).close()
+    kept = json.loads((tmp_path / "config.json").read_text())
+    assert kept["options"]["n_layer"] == {"value": 6, "from": "default"}
+    assert len(kept["resumes"]) + (tmp_path / "config.json.1").exists() == 2
+
+
+def test_the_best_model_of_another_validation_set(tmp_path, lines):
+    """No loss says that a later one is better, so it stays."""
+    (tmp_path / "best.pt").write_text("of the first set")
+    new_folder(tmp_path, lines, TrainState(step=2, best=1.5)).close()
+    assert (tmp_path / "best.pt").exists() and not lines
+    new_folder(tmp_path, lines, TrainState(step=2)).close()
+    assert (tmp_path / "best.pt.1").read_text() == "of the first set" and not (tmp_path / "best.pt").exists()
+    assert lines == [f"kept     {tmp_path}/best.pt as {tmp_path}/best.pt.1"]
 
 
 def test_many_resumes(tmp_path, lines):

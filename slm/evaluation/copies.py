@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from slm.text import tokenizer
+
 COPY = 13  # tokens of a run that counts as copied
 CHUNK = 2**18  # tokens of the train split in one look-up: they stay in a CPU's cache
 FIRST_BITS = 24  # of a hash, for the first look
@@ -66,6 +68,6 @@ def longest_copy(stories, tokens, places, grams, n):
 
 def known_texts(texts, encoding, tokens):
     """Whether `tokens`, of the training text, have the last COPY tokens of each text: (len(texts),) bool."""
-    ends = [np.array(encoding.encode_ordinary(text)[-COPY:], np.int64) for text in texts]
+    ends = [tokenizer.encode_ordinary(encoding, text)[-COPY:].astype(np.int64) for text in texts]
     _, grams = find_copies(ends, tokens, COPY)
     return np.array([np.isin(hashes(end, COPY), grams).any() for end in ends])

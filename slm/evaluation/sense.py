@@ -14,6 +14,7 @@ import numpy as np
 from slm.evaluation.likelihood import ModelScorer
 from slm.evaluation.story_pairs import CHANGES, make_pairs
 from slm.evaluation.templates import ABILITIES, make_items
+from slm.text import tokenizer
 
 PAIRS, ITEMS, SEED = 200, 50, 1337
 TIE = 1e-6  # nats; a smaller difference is rounding, and counts as half
@@ -66,7 +67,7 @@ def make_questions(encoding, texts, block_size, seed=SEED, pairs=PAIRS, items=IT
         return places[key]
 
     def encode(text):
-        return encoding.encode_ordinary(text)
+        return tokenizer.encode_ordinary(encoding, text).tolist()
 
     found, reasons, is_english = make_pairs(texts, lambda text: len(encode(text)) < block_size, seed, pairs)
     stories = {

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from slm.evaluation.copies import COPY, find_copies, hashes, longest_copy
 from slm.evaluation.sentences import split_sentences
 from slm.models.generation import generate, prompt_tokens
+from slm.text import tokenizer
 
 BATCH = 64  # stories generated at once
 NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
@@ -102,7 +103,8 @@ def compare_stories(chosen, endings, encoding, tokens):
     names = [name for _, (_, name) in chosen]
     real_endings = [(text[len(start) :], True) for text, (start, _) in chosen]
     columns = [
-        [np.array(encoding.encode_ordinary(text), np.int64) for text, _ in column] for column in (endings, real_endings)
+        [tokenizer.encode_ordinary(encoding, text).astype(np.int64) for text, _ in column]
+        for column in (endings, real_endings)
     ]
     found = find_copies([*columns[0], *columns[1]], tokens, COPY)
     return tuple(

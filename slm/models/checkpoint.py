@@ -30,7 +30,8 @@ KEYS = {"model": dict, "model_config": dict, "config": dict, "tokenizer": str, "
 NUMBERS = {"step": (int, 0), "tokens": (int, 0), "val_loss": (float, 0), "val_bpb": (float, 0)}
 BOUNDS = {name: option.metadata["bounds"] for name, option in OPTIONS.items()}
 SHAPE_BOUNDS = BOUNDS | {"vocab_size": (1, None, 2**16 + 1)}
-TIED = ("lm_head.weight",)  # has the memory of the embedding
+TIED = {"lm_head.weight": "transformer.wte.weight"}  # the head is the embedding
+UNSEEN = "n_head"  # the one number of a shape that no parameter shows
 
 
 def save_checkpoint(path, contents):
@@ -82,7 +83,7 @@ def check_contents(contents, path):
     check_values(contents["config"], options, f"the options of {path}")
     config = parse_config(contents["model_config"], path)
     check_tensors(contents["model"], path, TIED)
-    if (lines := contents["tokenizer"].count("\n")) != config.vocab_size - 1:
+    if (lines := len(contents["tokenizer"].splitlines())) != config.vocab_size - 1:
         raise UserError(
             f"{path} is damaged: its tokenizer has {lines + 1:,} tokens, and its shape {config.vocab_size:,}: use"
             " another checkpoint"
@@ -91,11 +92,13 @@ def check_contents(contents, path):
 
 
 def parse_config(values, where):
-    """The GPTConfig with these values, {field: value}; a field that is missing has its default.
+    """The GPTConfig with these values, {field: value}; a field that is missing has its default, except n_head.
 
     Raises UserError, which names `where`, for an unknown field, a value of another type, and an impossible shape.
     """
     kinds = {field.name: field.type for field in fields(GPTConfig)}
+    if UNSEEN not in values:
+        raise UserError(f"{where} does not say its {UNSEEN}, which its parameters do not show: use another file")
     for name, value in values.items():
         if name not in kinds:
             raise UserError(f"{where} is of another version of model.py: GPTConfig has no field {str(name)[:40]}")

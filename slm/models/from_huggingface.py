@@ -4,16 +4,19 @@ A folder is read by its config.json, whatever made it, and none of its code runs
 refused with the reason.
 """
 
+import os
 from pathlib import Path
 
 from slm.errors import UserError, counted, first_line, print_note
 from slm.files import read_json, read_regular
 from slm.models import gpt2
-from slm.models.tensor_file import check_tensors, read_tensors
+from slm.models.checkpoint import TIED
+from slm.models.tensor_file import by_name, check_tensors, read_tensors
 from slm.text import tokenizer
 from slm.values import check_values, shown
 
 LARGEST_TOKENIZER = 2**26  # bytes of a file; GPT-2's has 1.4 million
+SAME_FILES = ("GPT2Tokenizer", "Roberta")  # classes that read vocab.json and merges.txt as GPT-2 does
 
 # the settings of GPT-2's config.json, with transformers' defaults for those that it leaves out
 GPT2_DEFAULTS = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
@@ -31,17 +34,39 @@ COMPUTED = {
     "tie_word_embeddings": [True],
 }
 SIZES = ["n_layer", "n_head", "n_embd", "n_positions", "vocab_size"]
-TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt"]
-WEIGHTS = [  # the first of these that a folder holds
-    ["model.safetensors", "model-*-of-*.safetensors"],
-    ["pytorch_model.bin", "pytorch_model-*-of-*.bin"],
+TOKENIZER_FILES = ["tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json"]
+# the weights of a folder, in the order in which transformers looks for them: one file, else those that an index names,
+# else (some are without it) the files that it would name
+WEIGHTS = [
+    ["model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors"],
+    ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin"],
 ]
 
 
 def weight_files(folder):
-    """The files with the weights of a Hugging Face folder, [] if it is none."""
-    found = ([file for pattern in kind for file in sorted(Path(folder).glob(pattern))] for kind in WEIGHTS)
-    return next(filter(None, found), [])
+    """The files with the weights of a Hugging Face folder, [] if it is none. Raises UserError for a damaged index."""
+    folder = Path(folder)
+    for whole, index, pattern in WEIGHTS:
+        if os.path.exists(folder / whole):
+            return [folder / whole]
+        if os.path.exists(folder / index):
+            return read_index(folder / index)
+        if several := sorted(folder.glob(pattern)):
+            return several
+    return []
+
+
+def read_index(path):
+    """The files, beside the index at `path`, that hold the weights. Raises UserError."""
+    try:
+        names = sorted(set(read_json(path)["weight_map"].values()))
+        if not names or any(name != Path(name).name for name in names):
+            raise ValueError("it names no files beside it")
+    except PermissionError as error:
+        raise UserError(f"cannot read {path} ({error.strerror}): change its permissions") from error
+    except (OSError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({first_line(error)}): download or export it again") from error
+    return [path.parent / name for name in names]
 
 
 def load_hugging_face(folder, name=None):
@@ -53,7 +78,7 @@ def load_hugging_face(folder, name=None):
     shape = {key: config[key] for key in ("n_layer", "n_head", "n_embd")}
     shape |= {"block_size": config["n_positions"], "bias": True}
     parameters = read_weights(folder, name)
-    rows = len(parameters.get(gpt2.EMBEDDING, ()))
+    rows = parameters[gpt2.EMBEDDING].shape[:1].numel() if gpt2.EMBEDDING in parameters else 0
     if rows != config["vocab_size"]:
         raise UserError(
             f"{name} is damaged: config.json says vocab_size {config['vocab_size']:,}, and it embeds {rows:,} tokens"
@@ -104,27 +129,26 @@ def plain(value):
 
 def read_weights(folder, name):
     """{GPT-2's name: float32 tensor} of a Hugging Face folder, matrices as nn.Linear keeps them. Raises UserError."""
-    tensors, files = {}, weight_files(folder)
+    found, files = [], weight_files(folder)
     if not files:
         raise UserError(f"{name} holds no weights (model.safetensors or pytorch_model.bin)")
     for file in files:
         loaded = read_tensors(file) if file.suffix == ".bin" else read_safetensors(file)
         if not isinstance(loaded, dict):
             raise UserError(f"{file} holds more than tensors: save the state_dict of the model")
-        tensors |= {str(key): tensor for key, tensor in loaded.items()}
-    parameters = {}
-    for key, tensor in tensors.items():
-        key = key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}"
-        if not key.endswith((".attn.bias", ".attn.masked_bias")):  # the causal mask, which older versions keep
-            parameters[key] = tensor
-    check_tensors(parameters, name, (gpt2.HEAD,))
+        for key, tensor in loaded.items():
+            key = str(key)
+            if not key.endswith((".attn.bias", ".attn.masked_bias")):  # the causal mask, which older versions keep
+                found.append((key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}", tensor))
+    parameters = by_name(found, name)
+    check_tensors(parameters, name, TIED)
     parameters = {key: tensor.float() for key, tensor in parameters.items()}
     return gpt2.transpose_matrices(parameters)
 
 
 def read_safetensors(path):
     """The tensors of a safetensors file. Raises UserError."""
-    if not path.is_file():  # a FIFO never ends
+    if not os.path.isfile(path):  # a FIFO never ends
         raise UserError(f"{path} is no regular file: download or export it again")
     try:
         from safetensors.torch import load_file
@@ -145,6 +169,9 @@ def read_tokenizer(folder, config, name):
     tokens first. Raises UserError where a text would get other tokens than by byte-pair encoding of GPT-2's kind.
     """
     try:
+        path = folder / "tokenizer_config.json"
+        settings = read_json(path, LARGEST_TOKENIZER) if path.exists() else {}
+        spaced, made_by = settings.get("add_prefix_space"), settings.get("tokenizer_class") or SAME_FILES[0]
         if (folder / "tokenizer.json").exists():
             whole = read_json(folder / "tokenizer.json", LARGEST_TOKENIZER)
             bpe, cut = whole["model"], whole["pre_tokenizer"] or {}
@@ -152,22 +179,28 @@ def read_tokenizer(folder, config, name):
             special = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
             as_in_gpt2 = (
                 not whole.get("normalizer")
+                and bpe.get("type", "BPE") == "BPE"
                 and cut.get("type") == "ByteLevel"
-                and not cut.get("add_prefix_space")
+                and not (spaced or cut.get("add_prefix_space"))
                 and cut.get("use_regex", True)
                 and not any(bpe.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
             )
+        elif not str(made_by).startswith(SAME_FILES):
+            raise UserError(
+                f"{name} comes without a tokenizer.json, and its tokenizer is a {plain(made_by)}: of other files only"
+                " GPT-2's can be used"
+            )
         elif (folder / "vocab.json").exists():
             vocabulary = read_json(folder / "vocab.json", LARGEST_TOKENIZER)
-            lines = read_regular(folder / "merges.txt", LARGEST_TOKENIZER).decode().split("\n")
+            lines = read_regular(folder / "merges.txt", LARGEST_TOKENIZER).decode().splitlines()
             merges = [line for line in lines if line and not line.startswith("#version")]
-            special, as_in_gpt2 = {}, True
+            special, as_in_gpt2 = {}, not spaced
         else:
             return gpt2.gpt2_tokenizer(config["vocab_size"], name)
         merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
         tokens = sorted((token for token in vocabulary if len(token) == 1), key=vocabulary.get)
         tokens += list(dict.fromkeys(left + right for left, right in merges))
-        special = vocabulary | special
+        added, special = special, vocabulary | special
         if not all(type(token) is int for token in special.values()):
             raise ValueError("an id is no number")
         token_ids = [special[token] for token in tokens]
@@ -185,6 +218,11 @@ def read_tokenizer(folder, config, name):
         )
     kept = set(token_ids)
     left_out = [token for token, i in special.items() if i not in kept]
+    if cut_off := [token for token in left_out if token not in added and token.startswith(tokenizer.LETTERS[ord(" ")])]:
+        raise UserError(
+            f"the tokenizer of {name} is damaged: no merge makes {len(cut_off)} of its tokens, such as"
+            f" {shown(cut_off[0])}; download or export it again"
+        )
     if left_out:
         some = ", ".join(map(repr, left_out[:5])) + (", ..." if len(left_out) > 5 else "")
         print_note(f"{name}: left out {counted(len(left_out), 'special token')} ({some})")

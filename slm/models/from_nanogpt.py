@@ -4,6 +4,7 @@ import re
 
 from slm.errors import UserError
 from slm.models import gpt2
+from slm.models.tensor_file import by_name
 from slm.values import is_valid, shown
 
 KEYS = {"model", "model_args"}
@@ -24,11 +25,14 @@ def from_nanogpt(contents, path):
     if type(arguments.get("bias", True)) is not bool:
         raise UserError(f"{path} is no whole checkpoint of nanoGPT: its bias is {shown(arguments['bias'])}")
     # torch.compile and DistributedDataParallel put prefixes in front; older versions keep the causal mask as attn.bias
-    parameters = {
-        re.sub(r"^((_orig_mod|module)\.)+", "", str(name)): tensor
-        for name, tensor in tensors.items()
-        if not str(name).endswith(".attn.bias")
-    }
+    parameters = by_name(
+        (
+            (re.sub(r"^((_orig_mod|module)\.)+", "", str(name)), tensor)
+            for name, tensor in tensors.items()
+            if not str(name).endswith(".attn.bias")
+        ),
+        path,
+    )
     has_bias = any(name.endswith(".bias") for name in parameters)
     shape = {name: arguments[name] for name in names[:4]} | {"bias": arguments.get("bias", has_bias)}
     saved = gpt2.as_checkpoint(parameters, shape, *gpt2.gpt2_tokenizer(arguments["vocab_size"], path), path)

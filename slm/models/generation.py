@@ -16,14 +16,19 @@ import torch
 
 from slm.devices import capture_cuda_graph
 from slm.errors import UserError
+from slm.text import tokenizer
 
 NUMBERS = 256  # random numbers per row that are made at once
 NOT_FINITE = "the model's logits are not finite numbers: give --dtype=float32, or a model from before its run failed"
 
 
 def prompt_tokens(encoding, prompt):
-    """The token ids that a model continues: end-of-text, which every story follows in training, then the prompt."""
-    return [encoding.eot_token, *encoding.encode_ordinary(prompt)]
+    """The token ids that a model continues: end-of-text, which every story follows in training, then the prompt.
+
+    A byte that was no UTF-8, which Python keeps as half a surrogate pair, is U+FFFD.
+    """
+    prompt = prompt.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return [encoding.eot_token, *tokenizer.encode_ordinary(encoding, prompt).tolist()]
 
 
 def newer_half(context, block_size):
@@ -128,8 +133,8 @@ def sample_token(logits, uniform, temperature=1.0, top_k=0, top_p=1.0):
     probs = (logits.float() / max(temperature, 1e-6)).softmax(dim=-1)  # a smaller temperature overflows
     reached = probs.cumsum(dim=-1)
     total = reached[:, -1:]
-    if top_p < 1:  # the likelier tokens reach p already
-        total = reached.masked_fill(reached - probs >= top_p, 0).amax(dim=-1, keepdim=True)
+    if top_p < 1:  # the likelier tokens reach p already; float32 has no p below 1e-45
+        total = reached.masked_fill(reached - probs >= max(top_p, 1e-30), 0).amax(dim=-1, keepdim=True)
     # the first token that reaches more: token i with probability p_i, without a wait for the device
     choice = torch.searchsorted(reached, uniform[:, None] * total, right=True).clamp(max=reached.size(-1) - 1)
     choice = choice if ids is None else ids.gather(-1, choice)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from slm.errors import UserError
-from slm.models.checkpoint import parse_config
+from slm.models.checkpoint import TIED, parse_config
 from slm.models.tensor_file import check_tensors
 from slm.text import tokenizer
 from slm.values import is_valid, shown
@@ -22,7 +22,8 @@ MATRICES = {"attn.c_attn": (3, 1), "attn.c_proj": (1, 1), "mlp.c_fc": (4, 1), "m
 def transpose_matrices(parameters):
     """{name: tensor} with each block's four matrices transposed: from x @ W.T (nn.Linear) to x @ W (GPT-2) and back."""
     names = tuple(f".{matrix}.weight" for matrix in MATRICES)
-    return {name: tensor.t().contiguous() if name.endswith(names) else tensor for name, tensor in parameters.items()}
+    matrices = {name for name, tensor in parameters.items() if name.endswith(names) and tensor.dim() == 2}
+    return {name: tensor.t().contiguous() if name in matrices else tensor for name, tensor in parameters.items()}
 
 
 def gpt2_shapes(config):
@@ -107,13 +108,11 @@ def as_checkpoint(parameters, shape, encoding, token_ids, where):
     bias. token_ids: for each id of `encoding`, the row of the embedding that it has in the other program; other rows,
     such as padding, stay behind. Raises UserError, which names `where`.
     """
-    check_tensors(parameters, where, (HEAD,))
+    check_tensors(parameters, where, TIED)
     for name in (EMBEDDING, POSITIONS):
         if name not in parameters or parameters[name].dim() != 2:
             raise UserError(f"{where} is no whole GPT-2: it lacks {name}")
     embedding = parameters[EMBEDDING]
-    if not torch.equal(parameters.get(HEAD, embedding).float(), embedding.float()):
-        raise UserError(f"{where} has a head that is not tied to its embedding, and model.py ties them")
     if not all(is_valid(token, int, 0, below=embedding.size(0)) for token in token_ids):
         raise UserError(f"{where} does not fit its tokenizer: it embeds {embedding.size(0):,} tokens only")
     config = parse_config(shape | {"vocab_size": encoding.n_vocab, "dropout": 0.0}, where)

@@ -125,7 +125,8 @@ def find_model(name):
     path = Path(os.path.expanduser(name))
     if os.path.isfile(path):
         # a file of a Hugging Face folder means the folder
-        return path.parent if path in from_huggingface.weight_files(path.parent) else path
+        is_ours = path.name in CHECKPOINTS
+        return path.parent if not is_ours and path in from_huggingface.weight_files(path.parent) else path
     for file in CHECKPOINTS:
         if os.path.isfile(path / file):
             return path / file

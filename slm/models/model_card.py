@@ -7,7 +7,7 @@ from pathlib import Path
 from slm.errors import UserError, counted
 from slm.files import read_json
 from slm.models import from_hub
-from slm.text.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE
+from slm.text.tokenizer import ENDOFTEXT, GPT2_VOCAB_SIZE, sha256
 from slm.values import check_values
 
 TINYSTORIES = "roneneldan/TinyStories"
@@ -17,14 +17,17 @@ TRAINING = {  # the options that describe a training; a model from another progr
 }
 
 
-def read_corpus(path):
-    """The meta.json of the corpus that the checkpoint at `path` was trained on, from config.json beside it, else {}."""
+def read_corpus(path, vocabulary):
+    """The meta.json of the corpus that the checkpoint at `path` was trained on, from config.json beside it, else {}.
+
+    vocabulary: the text of the checkpoint's tokenizer. A config.json of another vocabulary is not the checkpoint's.
+    """
     with suppress(OSError, ValueError, KeyError, TypeError, UserError):
         corpus = {"source": "", "splits": {}} | read_json(Path(path).parent / "config.json")["corpus"]
         check_values(corpus, {"source": (str,), "splits": (dict,)}, "")
         if "train" in corpus["splits"]:
             check_values(corpus["splits"]["train"], {"stories": (int, 0), "tokens": (int, 0)}, "")
-        return corpus
+        return corpus if corpus["tokenizer_sha256"] == sha256(vocabulary) else {}
     return {}
 
 
@@ -74,6 +77,7 @@ def model_card(saved, model, corpus, name, optimizer=None):
     if "val_loss" in saved:
         perplexity = math.exp(min(saved["val_loss"], 99))
         rows["validation loss"] = f"{saved['val_loss']:.4f} nats per token (perplexity {perplexity:.2f})"
+    if "val_bpb" in saved:
         rows["bits per byte"] = f"{saved['val_bpb']:.4f}, of validation text"
     if config.keys() >= TRAINING:
         sequences = config["batch_size"] * config["gradient_accumulation_steps"]

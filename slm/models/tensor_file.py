@@ -56,12 +56,25 @@ def read_tensors(path):
         raise UserError(f"{path} is not a file of torch.save, or damaged: use another file") from error
 
 
-def check_tensors(tensors, where, tied=()):
+def by_name(pairs, where):
+    """{name: tensor} of (name, tensor) pairs. Raises UserError, which names `where`, where two have one name."""
+    tensors = {}
+    for name, tensor in pairs:
+        if name in tensors:
+            raise UserError(
+                f"{where} has {shown(name)} twice, and one of them is not the model's: save the model again"
+            )
+        tensors[name] = tensor
+    return tensors
+
+
+def check_tensors(tensors, where, tied=None):
     """Raise UserError, which names `where`, unless `tensors` is {name: dense tensor on the CPU} of finite floats.
 
-    tied: names of tensors that may share another one's memory. All others have their own memory, so that what they
-    need is no more than what was read.
+    tied: {name of a tensor: the one whose numbers it repeats}; both may be in one memory. All others have their own
+    memory, so that what they need is no more than what was read.
     """
+    tied = tied or {}
 
     def refuse(name, reason):
         raise UserError(f"{where}: {shown(name)} {reason}: use a model in float32, float16 or bfloat16")
@@ -79,3 +92,7 @@ def check_tensors(tensors, where, tied=()):
         raise UserError(f"{where}: its parameters share their memory: save the state_dict of a model")
     if broken := [name for name, tensor in tensors.items() if not tensor.isfinite().all()]:
         raise UserError(f"{where}: the parameters are not finite ({broken[0]}): take one from before its run failed")
+    for name, other in tied.items():
+        pair = [tensors[one].float() for one in (name, other) if one in tensors]
+        if len(pair) == 2 and not torch.equal(*pair):
+            raise UserError(f"{where}: {name} is not tied to {other}, and model.py ties them: use another model")

@@ -79,8 +79,8 @@ def read_sense(path, step):
 def parse_log(path):
     """(rows, unreadable) of a log.csv; unreadable: how many of its lines are no rows of numbers.
 
-    The last line does not count, since a crash may have cut it off. A spreadsheet may have saved the file: with a byte
-    order mark, semicolons and commas in numbers, or in another encoding than UTF-8.
+    A crash may have cut the last line off: it counts only where it is a row and has its end. A spreadsheet may have
+    saved the file: with a byte order mark, semicolons and commas in numbers, or in another encoding than UTF-8.
     """
     if not path.is_file():
         return [], 0
@@ -91,19 +91,32 @@ def parse_log(path):
     except ValueError:
         return [], 1
     utf16 = contents.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    lines = contents.decode("utf-16" if utf16 else "utf-8-sig", errors="replace").splitlines()
+    text = contents.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
+    lines = text.splitlines()[: None if text.endswith(("\n", "\r")) else -1]  # half a number is a number too
     header = lines[0] if lines else ""
     delimiter = max(",;\t", key=header.count)
     fields = [name.strip().strip('"') for name in header.split(delimiter)]
     rows, unreadable = [], 0
-    for number, cells in enumerate(csv.reader(lines[1:], delimiter=delimiter), 2):
-        cells = [cell.strip().replace(",", ".") for cell in cells]
+    for number, line in enumerate(lines[1:], 2):
+        cells = [cell.strip().replace(",", ".") for cell in read_cells(line, delimiter)]
         row = dict(zip(fields, cells, strict=False))
-        if len(cells) == len(fields) and row.get("step", "").isdecimal() and all(map(is_number, cells)):
+        if len(cells) == len(fields) and is_step(row.get("step", "")) and all(map(is_number, cells)):
             rows.append(row)
         elif any(cells) and number < len(lines):
             unreadable += 1
     return rows, unreadable + ("step" not in fields and bool(lines))
+
+
+def read_cells(line, delimiter):
+    """The cells of a line, of which none goes on in the next line."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # longer than any cell of a table
+        return [line]
+
+
+def is_step(text):
+    return text.isdecimal() and len(text) < 19  # Python makes no number of more than 4,300 digits
 
 
 def is_number(text):

@@ -73,7 +73,12 @@ def load_state(optimizer, saved, steps, where):
             raise UserError(f"{where} is damaged ({name} is negative): use another file")
         if name.endswith(" step") and not (0 <= one.item() <= steps and one.item().is_integer()):
             raise UserError(f"{where} is damaged ({name} is {one.item()} after {steps} steps): use another file")
-    optimizer.load_state_dict({"state": saved, "param_groups": optimizer.state_dict()["param_groups"]})
+    # a fused step reads memory in order: each tensor gets its own, without gaps
+    own = {
+        number: {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in state.items()}
+        for number, state in saved.items()
+    }
+    optimizer.load_state_dict({"state": own, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def flatten(state):

@@ -14,7 +14,7 @@ import torch
 
 from model import GPT, GPTConfig
 from slm.config import OPTIONS, TrainConfig, merge_config
-from slm.errors import UserError, counted, did_you_mean
+from slm.errors import UserError, counted, did_you_mean, first_line
 from slm.models import checkpoint, load
 from slm.text import tokenizer
 from slm.training.distributed import restart_count, torchrun_id
@@ -188,6 +188,8 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
         was = loaded["config"].get(name, option.default)  # of an option that is newer than the checkpoint
         if name not in ("init_from", "warm_restart") and getattr(config, name) != was:  # what to do now
             lines.append(f"changed  {name}: {was} -> {getattr(config, name)}")
+    if unknown := [first_line(name, 40) for name in loaded["config"] if name not in OPTIONS]:
+        lines.append(f"ignored  {', '.join(unknown)}: options of another version, which this one does not have")
     reason = ""
     if state.corpus and state.corpus != corpus.fingerprint():
         reason = f"changed  the tokens in {corpus.folder}: losses do not compare, so"

@@ -7,6 +7,7 @@ be written ends the run; a log or a plot that cannot is reported once and tried 
 import contextlib
 import glob
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -23,6 +24,8 @@ from slm.training.log import Log, draw_losses
 from slm.values import check_values
 
 RUN_FILES = ["best.pt", "log.csv", "loss.png", "config.json", "tensorboard", "last.pt"]
+# in config.json: of the first command, and of each resume
+BEGAN = ("started", "command", "git_commit", "git_dirty", "versions", "device", "dtype", "processes")
 MOVING = ".moving"  # the end of the name of a folder that an earlier run is being moved to
 
 
@@ -42,25 +45,35 @@ class RunFolder:
     def begin(self, description, resumed=None):
         """Write config.json and open log.csv; resumed: the TrainState to continue from.
 
-        A new run first moves an earlier one aside; a resumed run is one more entry in the list `resumes`.
+        A new run first moves an earlier one aside. A resumed run keeps a best.pt to which its losses do not compare.
         """
-        resumes = []
+        description = description | {"resumes": []}
         if resumed:
-            now = {name: description[name] for name in ("started", "command", "git_commit")}
             earlier = read_description(self.path)
-            if not earlier and os.path.lexists(path := self.path / "config.json"):
+            if "options" not in earlier and os.path.lexists(path := self.path / "config.json"):
                 path.rename(kept := free_name(path))
-                self.print_line(f"kept     {path} as {kept}: it is damaged, its resumes are only there")
-            resumes = [*earlier.get("resumes", []), {"step": resumed.step, **now}]
+                self.print_line(f"kept     {path} as {kept}: no run wrote it, or it is damaged")
+                earlier = {}
+            description = continue_description(earlier, description, resumed.step)
+            if resumed.best == math.inf and (best := self.path / "best.pt").exists():
+                best.rename(kept := free_name(best))
+                self.print_line(f"kept     {best} as {kept}")
         else:
             self.move_earlier_run()
         with atomic_write(self.path / "config.json") as file:
-            file.write(json.dumps(description | {"resumes": resumes}, indent=2).encode())
+            file.write(json.dumps(description, indent=2).encode())
         self.log = Log(self.path / "log.csv", resumed.logged if resumed else 0, self.print_line)
 
     def move_earlier_run(self):
-        """Move an earlier run to NAME.1, NAME.2, ... beside the folder, or inside it where that is impossible."""
-        if not any((self.path / name).exists() for name in ("best.pt", "last.pt")):
+        """Move an earlier run to NAME.1, NAME.2, ... beside the folder, or inside it where that is impossible.
+
+        Of a run that never came to a checkpoint nothing is moved. Raises UserError where another program's files have
+        the names of a run's.
+        """
+        there = [name for name in RUN_FILES if os.path.lexists(self.path / name)]
+        if not {"best.pt", "last.pt"} & set(there):
+            if there and "options" not in read_description(self.path):
+                raise UserError(f"{self.path} holds a {there[0]} that no run wrote: give another --out_dir, or move it")
             return
         beside = self.path.name not in ("", "..") and same_writable_disk(self.path.absolute().parent, self.path)
         for first in [self.path, self.path / "run"] if beside else [self.path / "run"]:
@@ -174,14 +187,30 @@ def read_description(folder):
         description = read_json(Path(folder) / "config.json")
         check_values(description, {}, "")
         ids = {name: (str,) for name in ("torchrun_id", "wandb_id") if description.get(name) is not None}
-        check_values({"resumes": []} | description, {"resumes": (list,)} | ids, "")
-        for resume in description.get("resumes", []):
-            check_values(resume, {}, "")
+        check_values({"resumes": [], "options": {}} | description, {"resumes": (list,), "options": (dict,)} | ids, "")
+        for entry in [*description.get("resumes", []), *description.get("options", {}).values()]:
+            check_values(entry, {}, "")
         return description
     except PermissionError as error:
         raise UserError(f"cannot read {folder}/config.json ({error.strerror}): change its permissions") from error
     except (OSError, ValueError, UserError):
         return {}
+
+
+def continue_description(earlier, description, step):
+    """config.json of a run that is resumed at `step`: how it began, what it has now, one more entry in `resumes`.
+
+    earlier: its config.json so far. An option with the value that it had keeps what set it.
+    """
+    began = {name: earlier[name] for name in BEGAN if name in earlier}
+    resume = {"step": step} | {name: description[name] for name in BEGAN if name in description}
+    options, was = description.get("options", {}), earlier.get("options", {})
+    kept = {
+        name: was[name]
+        for name, option in options.items()
+        if name in was and (name == "init_from" or was[name].get("value") == option["value"])
+    }
+    return description | began | {"options": options | kept, "resumes": [*earlier.get("resumes", []), resume]}
 
 
 def describe_run(config, set_by, **more):
