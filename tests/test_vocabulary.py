@@ -80,7 +80,8 @@ def test_a_long_word_takes_no_time_and_changes_no_other_vocabulary():
     assert vocabulary.train_bpe([*stories(300), word], 2000).n_vocab == 2000
     assert time.perf_counter() - start < 20
     assert list(vocabulary.without_long_words(word)) == [word[i : i + 1000] for i in range(0, 100_000, 1000)] + [""]
-    for text in (" ".join([word[:999]] * 5), "short", ""):
+    assert list(map(len, vocabulary.without_long_words(f"a{' ' * 2500}b"))) == [1001, 1000, 501]
+    for text in (" ".join([word[:999]] * 5), "short", "", f"a{' ' * 999}b"):
         assert list(vocabulary.without_long_words(text)) == [text]
 
 

@@ -78,6 +78,8 @@ def understand_texts(contents, file_is_story):
             "<|endoftext|> and <|startoftext|> separate the stories",
             lambda content: text_files.read_txt(content, text_files.MARKERS),
         )
+    if wrong := next(filter(text_files.is_json, contents), None):
+        raise UserError(f"{wrong.file} holds JSON: give it the name .jsonl, or --blank_lines to train on it as text")
     reason = reason_for_whole_files(contents)
     if reason:
         which = "the file is one text" if len(contents) == 1 else f"each of {len(contents):,} files is a story"

@@ -13,6 +13,7 @@ LONGEST_STORY = 2**27  # characters: a text in which nothing separates stories m
 MARKERS = re.compile(r"<\|endoftext\|>|<\|startoftext\|>")
 LONGEST_MARKER = len("<|startoftext|>")
 BLANK_LINES = re.compile(r"\n\s*\n")
+JSON = re.compile(r'\s*\[?\s*\{\s*"[^"\n]{1,64}"\s*:')
 LOOK_PARAGRAPHS = 2000
 # how paragraphs of a novel or a play begin, and stories rarely do
 SPEECH = re.compile(r"[\"'\u2018-\u201e\u2039\u203a\xab\xbb\u300c\u300e\u2013\u2014-]|[^\n]{1,40}:\n")
@@ -27,6 +28,11 @@ def has_marker(content):
             return True
         end = (end + block)[-LONGEST_MARKER:]
     return False
+
+
+def is_json(content):
+    """Whether a text file begins as rows of JSON: an object with a name in it, or a list of these."""
+    return JSON.match(next(text_blocks(content))) is not None
 
 
 class Paragraphs(NamedTuple):

@@ -9,7 +9,8 @@ from concurrent.futures import Future
 from slm.errors import wait_for
 from slm.text import tokenizer
 
-LONG_WORD = re.compile(r"\S{1000}")  # the time to train a vocabulary grows with the square of a word's length
+# the time to train a vocabulary grows with the square of a word's length; whitespace may be one, too
+LONG_WORD = re.compile(r"\S{1000}|\s{1000}")
 SAMPLE_BYTES = 2**25  # of text that a vocabulary is trained on
 FITTING_VOCAB_SIZES = (512, 8192)  # the bounds of `fitting_vocab_size`
 
@@ -84,7 +85,7 @@ def interruptible(function):
 
 
 def without_long_words(story):
-    """The pieces of a story, cut within words of 1,000 letters and more; their vocabulary is that of the pieces."""
+    """The pieces of a story, which is cut within words and whitespace of 1,000 letters and more."""
     start = 0
     for word in LONG_WORD.finditer(story) if len(story) >= 1000 else ():
         yield story[start : word.end()]
