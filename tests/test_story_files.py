@@ -341,6 +341,7 @@ VALUES = st.recursive(
 @FAST
 @given(st.dictionaries(st.sampled_from(["id", "tags", "meta", "rows"]), VALUES), st.sampled_from(["text", "a.b", "x"]))
 @example({"tags": ["a sad one", "a happy one"]}, "text")
+@example({"rows": [{"text": "One."}]}, "text")  # as transcripts of speech have it
 def test_an_object_with_a_text_is_one_row(row, column):
     """A file for each story, as scrapers write it: whatever lists and objects it has besides the text."""
     with tempfile.TemporaryDirectory() as folder:
@@ -435,6 +436,10 @@ def test_a_header_that_is_missing(tmp_path):
     with pytest.raises(UserError, match=r"no line with the names of columns.*the number of the column, 1 to 2"):
         read(tmp_path / "a.csv")
     assert texts_of(tmp_path / "a.csv", column="2") == stories
+    write(
+        tmp_path / "c.csv", "".join(f'"{text}",{1 + i % 2}\n' for i, text in enumerate(stories))
+    )  # the first ends in 1
+    assert texts_of(tmp_path / "c.csv", column="1") == stories
     write(tmp_path / "b.csv", "id,text\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(stories)))
     with pytest.raises(UserError, match="no column '2': give --text_column one of id, text"):
         read(tmp_path / "b.csv", column="2")

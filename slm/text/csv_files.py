@@ -29,7 +29,7 @@ def understand_csv(content, column):
     options = {"delimiter": delimiter, "strict": True} | ({} if quoting else {"quoting": csv.QUOTE_NONE})
     name = {"\t": "tab", "|": "bar"}.get(delimiter, repr(delimiter))
     words = f"{content}, delimiter {name}" + ("" if quoting else ", quotes are letters")
-    if column not in header and is_a_row(header):
+    if is_a_row(header) and (column not in header or column.isdigit()):  # a first row may have the number in it
         if not (column.isdigit() and 1 <= int(column) <= len(header)):
             raise UserError(
                 f"{content.file} has no line with the names of columns, its first line is a row: give --text_column"

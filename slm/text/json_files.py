@@ -140,6 +140,8 @@ def rows_of_document(document, column, where):
         return "a list", document
     if isinstance(document, dict):
         values = document.get(column)
+        if isinstance(find(document, column)[0], str):  # whatever lists, such as its tags, it has besides
+            return "one row", [document]
         if isinstance(values, dict | list):  # pandas' default, and the datasets library's to_dict
             values = list(values.values() if isinstance(values, dict) else values)
             return "a list for each column", [{column: value} for value in values]
@@ -153,8 +155,7 @@ def rows_of_document(document, column, where):
         of_rows = [name for name in lists if isinstance(document[name][0], dict) and find(document[name][0], column)[1]]
         if len(of_rows) > 1:
             raise UserError(f"{where} has rows in the lists {listed(of_rows)}: save each list as a file")
-        is_row = isinstance(find(document, column)[0], str)  # whatever lists, such as its tags, it has besides
-        if not of_rows and (is_row or not any(isinstance(value, list | dict) for value in document.values())):
+        if not any(isinstance(value, list | dict) for value in document.values()):
             return "one row", [document]
         lists = of_rows or lists
         if len(lists) == 1:
