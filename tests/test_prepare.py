@@ -34,7 +34,7 @@ from conftest import (
 
 from data.sample_stories import stories
 from slm.models import checkpoint
-from slm.text import encode, tokenizer, vocabulary
+from slm.text import encode, sources, tokenizer, vocabulary
 from slm.text.prepared_folder import partial_folder
 
 
@@ -527,15 +527,18 @@ def test_a_failure_keeps_what_is_prepared(empty):
     assert {path.name: path.read_bytes() for path in (empty / "data/f").iterdir()} == before
 
 
-def test_a_source_that_changes_while_it_is_read(empty, monkeypatch):
+@pytest.mark.parametrize("module, name", [(encode, "encode_split"), (sources, "understand")])
+def test_a_source_that_changes_while_it_is_read(empty, monkeypatch, module, name):
+    """While its tokens are written, or behind the first look, which says what separates its stories."""
     (empty / "f.txt").write_text("One.\n\nTwo.")
-    count = encode.encode_split
+    function = getattr(module, name)
 
     def change(*arguments):
+        result = function(*arguments)
         (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.")
-        return count(*arguments)
+        return result
 
-    monkeypatch.setattr(encode, "encode_split", change)
+    monkeypatch.setattr(module, name, change)
     assert_mistake(call("prepare.py", "--dataset", "f.txt"), "f.txt changed while it was read", "again")
     assert not list(empty.glob("data/*"))
 
@@ -668,6 +671,7 @@ MISTAKES = {
     "no text column": (["--dataset", "other.parquet"], ["'text'", "story", "--text_column"]),
     "a column that is not text": (["--dataset", "other.parquet", "--text_column", "number"], ["number", "int64"]),
     "an empty file": (["--dataset", "empty.txt"], ["0 stories"]),
+    "a pipe that nobody writes": (["--dataset", "pipe.txt"], ["pipe.txt", "neither a file nor a folder"]),
     "empty stories": (["--dataset", "hollow.jsonl"], ["0 stories", "empty rows: 2"]),
     "an empty split": (["--dataset", "half"], ["validation split of half", "empty rows: 1"]),
     "not UTF-8": (["--dataset", "latin.txt"], ["latin.txt", "line 3", "UTF-8"]),
@@ -687,6 +691,7 @@ MISTAKES = {
 def test_mistakes(empty, mistake):
     (empty / "good.txt").write_text("One.\n\nTwo.")
     (empty / "empty.txt").write_text("")
+    os.mkfifo(empty / "pipe.txt")
     (empty / "hollow.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     (empty / "latin.txt").write_bytes("One.\n\ncafé\n".encode("latin-1"))
     (empty / "half").mkdir()

@@ -129,6 +129,11 @@ def test_the_split_to_train_on(tmp_path):
     (tmp_path / "valid.txt").write_text("Three.")
     with pytest.raises(UserError, match=r"has no train split .*give --split test to train on that one"):
         sources.open_source(str(tmp_path), "text")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/valid.txt").write_text("Three.")
+    with pytest.raises(UserError, match=r"has no train split .*give --split validation to train on that one"):
+        sources.open_source(str(tmp_path / "alone"), "text")
+    (tmp_path / "alone/valid.txt").unlink()
     source = sources.open_source(str(tmp_path), "text", split="test")
     assert {name: list(split) for name, split in source.splits.items()} == {
         "train": ["One.", "Two."],
