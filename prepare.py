@@ -140,7 +140,9 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
         counts, leaked = encode_splits(splits, leaks, "drop_leaks" in recipe, encoding, threads, partial)
         for split, counted in counts.items():
             if not counted["stories"]:
-                raise UserError(f"the {split} split of {name} has no stories (empty rows: {splits[split].empty:,})")
+                why = f"empty rows: {splits[split].empty:,}"
+                why += f"; --drop_leaks leaves {leaked:,} out" if leaked and "drop_leaks" in recipe else ""
+                raise UserError(f"the {split} split of {name} has no stories ({why}): add some, or leave the split out")
         if sources.source_stamp(name) != stamp:
             raise UserError(f"{name} changed while it was read: run the same command again")
 

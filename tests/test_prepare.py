@@ -463,6 +463,10 @@ def test_stories_that_are_in_both_splits(empty):
     assert_mistake(call("prepare.py", "--dataset", "d", "--drop_leaks"), "made without --drop_leaks")
     assert "left out of validation" in prepared("--dataset", "d", "--drop_leaks", "--force")
     assert stories_of("data/d", "validation") == ["New one.", "New two."]
+    (empty / "d/valid.txt").write_text("Story 5.\n\nStory 6.")
+    result = call("prepare.py", "--dataset", "d", "--drop_leaks", "--force")
+    assert_mistake(result, "validation split of d has no stories", "--drop_leaks leaves 2 out", "leave the split out")
+    assert stories_of("data/d", "validation") == ["New one.", "New two."]
 
 
 def test_nothing_of_a_source_reaches_the_terminal_raw(empty):
