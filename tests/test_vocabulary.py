@@ -71,6 +71,7 @@ def test_a_sample_is_spread_over_all_stories(most):
     assert sample == texts[::step] and (step & (step - 1) == 0 or len(sample) == 1)
     assert len(sample) == 1 or 10 * len(sample) <= most
     assert step == 1 or len(sample) == 1 or 10 * len(texts[:: step // 2]) > most, "it could be larger"
+    assert vocabulary.spread_sample(["".join(texts), ""], most, 10) == (sample, text_bytes), "one story in pieces"
 
 
 def test_a_long_word_takes_no_time_and_changes_no_other_vocabulary():
