@@ -130,6 +130,17 @@ def test_blank_lines_between_stories_or_paragraphs(tmp_path, name):
         assert list(file.read()) == expected and file.rows == (1 if choice else None)
 
 
+@pytest.mark.parametrize("marker", ["<|end_of_text|>", "<|EndOfText|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>"])
+def test_other_markers_are_read_as_text_and_named(tmp_path, marker):
+    for between in ("\n", "\n\n"):
+        write(tmp_path / "a.txt", f"One.{between}{marker}{between}Two.{between}{marker}")
+        texts, note = read(tmp_path / "a.txt")
+        assert marker in "".join(texts) and f"; {marker} is text: write {END} where a story ends" in note
+    write(tmp_path / "a.txt", f"One {marker}{END}Two.")
+    texts, note = read(tmp_path / "a.txt")
+    assert texts == [f"One {marker}", "Two."] and "is text" not in note
+
+
 ROWS_OF_JSON = {
     "lines": '{"text": "One."}\n{"text": "Two."}\n',
     "a list": '[{"text": "One."}]',
@@ -583,6 +594,22 @@ def test_a_column_inside_of_another(tmp_path):
             UserError, match=r"no column 'a\.x': give --text_column one of a, e\.f, a\.b, a\.d, a\.b\.c$"
         ):
             read(tmp_path / name, column="a.x")
+
+
+def test_a_stream_that_is_cut_between_two_batches_is_named(tmp_path):
+    """Arrow lets a stream end without a mark, and what is missing then leaves no trace."""
+    batches = [pa.record_batch({"text": [f"Story {i}."]}) for i in range(3)]
+    file, ends = io.BytesIO(), []
+    with pa.ipc.new_stream(file, batches[0].schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+            ends.append(file.tell())
+    (tmp_path / "whole.arrow").write_bytes(file.getvalue())
+    assert read(tmp_path / "whole.arrow")[1] == "format: arrow; the texts are in column 'text'"
+    for batch, end in enumerate(ends):
+        (tmp_path / "cut.arrow").write_bytes(file.getvalue()[:end])
+        texts, note = read(tmp_path / "cut.arrow")
+        assert len(texts) == batch + 1 and "without the mark at its end: is it whole?" in note
 
 
 def test_a_name_with_dots_in_it_and_a_column_inside(tmp_path):

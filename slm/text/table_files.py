@@ -1,6 +1,7 @@
 """The stories of .parquet and .arrow files: batches of a column, whatever type its text has."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -17,7 +18,8 @@ def understand_table(content, column):
     with opened(content.file) as (schema, rows, _):
         path, kind = find_column(schema, column, content.file)
         check_type(kind, column, content.file)
-    return str(content), lambda: read_table(content, path, opened), rows
+    cut = ", without the mark at its end: is it whole?" if is_stream_without_end(content.file) else ""
+    return f"{content}{cut}", lambda: read_table(content, path, opened), rows
 
 
 @contextlib.contextmanager
@@ -64,6 +66,15 @@ def open_arrow(file):
                     yield batch.select([name]).slice(start, BATCH_ROWS)
 
         yield reader.schema, None, batches
+
+
+def is_stream_without_end(file):
+    """Whether a file is an Arrow stream that does not end as most writers end it: it may be cut between two batches."""
+    with opening(file), file.open("rb") as opened:
+        if opened.read(4) != b"\xff\xff\xff\xff":
+            return False
+        opened.seek(-8, os.SEEK_END)
+        return opened.read() != b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def check_offsets(batch):
