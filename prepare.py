@@ -125,10 +125,10 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
     name, asked = recipe["source"], recipe.get("vocab_size")
     given = {key: recipe[key] for key in OF_THE_SOURCE if key in recipe}
     options = given | {"streaming": streaming, "allow_bad_rows": allow_bad_rows}
+    stamp = sources.source_stamp(name)  # before the first look, by which all of it is read
     source = sources.open_source(name, recipe["text_column"], **options)
     for note in source.notes:
         say(note)
-    stamp = sources.source_stamp(name)
     with partial_folder(folder) as partial:
         splits, repeated, leaks = choose_splits(source, recipe.get("validation_fraction", VALIDATION_FRACTION))
         packages = ["numpy", "tiktoken"] + ["gigatoken"] * has_gigatoken()
@@ -140,7 +140,9 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
         counts, leaked = encode_splits(splits, leaks, "drop_leaks" in recipe, encoding, threads, partial)
         for split, counted in counts.items():
             if not counted["stories"]:
-                raise UserError(f"the {split} split of {name} has no stories (empty rows: {splits[split].empty:,})")
+                why = f"empty rows: {splits[split].empty:,}"
+                why += f"; --drop_leaks leaves {leaked:,} out" if leaked and "drop_leaks" in recipe else ""
+                raise UserError(f"the {split} split of {name} has no stories ({why}): add some, or leave the split out")
         if sources.source_stamp(name) != stamp:
             raise UserError(f"{name} changed while it was read: run the same command again")
 

@@ -64,6 +64,8 @@ REFUSED = {
     "a pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "a.parquet", "git lfs pull"),
     "a pointer for a text": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "a.txt", "git lfs pull"),
     "a page": (b"\n<!-- x --><!DOCTYPE html><html><head>", "a.csv", "an HTML page"),
+    "a page behind a mark": ("\ufeff<!DOCTYPE html>".encode(), "a.txt", "an HTML page"),
+    "a page of XML": (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "">', "a.txt", "an HTML page"),
     "a plain page": (b"<HTML lang=en>", "a.json", "an HTML page"),
     "an error of a server": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied', "a.txt", "error message"),
     "a zip": (archive("zip"), "a.txt", "zip archive"),

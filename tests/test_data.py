@@ -174,6 +174,11 @@ def change_meta(folder, **changes):
     (folder / "meta.json").write_text(json.dumps(meta | changes))
 
 
+def change_split(folder, name, **changes):
+    meta = json.loads((folder / "meta.json").read_text())
+    change_meta(folder, splits=meta["splits"] | {name: meta["splits"][name] | changes})
+
+
 def link(path, target):
     path.unlink()
     path.symlink_to(target)
@@ -212,6 +217,17 @@ DAMAGE = {
     "a device for a tokenizer": (lambda folder: link(folder / "tokenizer.tiktoken", "/dev/zero"), "no file of at most"),
     "a pipe": (lambda folder: pipe(folder / "meta.json"), "damaged .*no regular file"),
     "a pipe for tokens": (lambda folder: pipe(folder / "validation.bin"), "damaged .*validation.bin"),
+    "a vocabulary of another size": (
+        lambda folder: change_meta(folder, vocab_size=600, end_of_text=599),
+        "the tokenizer is not",
+    ),
+    "no text": (lambda folder: change_split(folder, "validation", text_bytes=0), "validation split of .* has no text"),
+    "no stories": (lambda folder: change_split(folder, "train", stories=None), "damaged .*stories of train is None"),
+    "a text for a count": (lambda folder: change_meta(folder, bad_rows="3"), "damaged .*bad_rows is '3'"),
+    "nanoGPT's name": (
+        lambda folder: (folder / "validation.bin").rename(folder / "val.bin"),
+        r"is damaged \(no validation\.bin\)",
+    ),
     "another tokenizer": (
         lambda folder: (folder / "tokenizer.tiktoken").write_text("IQ== 0\n"),
         "the tokenizer is not",
@@ -337,10 +353,22 @@ def test_another_programs_tokens_are_counted_once(foreign, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(corpus_module, "count_tokens", lambda *_: pytest.fail("counted again"))
         assert Corpus(foreign).meta["splits"] == counts
-    np.array([7] * 50, np.uint16).tofile(foreign / "val.bin")
-    assert Corpus(foreign).meta["splits"]["validation"]["tokens"] == 50
+    np.array([700] * 50, np.uint16).tofile(foreign / "val.bin")
+    counts = Corpus(foreign).meta["splits"]
+    assert counts["validation"]["tokens"] == 50
+    kept = json.loads((foreign / ".counts.json").read_text())
+    wrong = {"stories": 1, "tokens": 7, "text_bytes": 9}
+    for splits in (None, 5, [1], {}, {"train": 5}, {"train": wrong, "validation": wrong}, {"train": counts["train"]}):
+        (foreign / ".counts.json").write_text(json.dumps(kept | {"splits": splits}))
+        assert Corpus(foreign).meta["splits"] == counts
     (foreign / ".counts.json").write_text("{")
-    assert Corpus(foreign).meta["splits"]["validation"]["tokens"] == 50
+    assert Corpus(foreign).meta["splits"] == counts
+
+
+def test_a_folder_of_another_program_with_both_names(foreign, capsys):
+    shutil.copy(foreign / "val.bin", foreign / "validation.bin")
+    assert Corpus(foreign).path("validation").name == "validation.bin"
+    assert "a val.bin and a validation.bin: the latter is read" in capsys.readouterr().err
 
 
 def test_a_folder_of_another_program_that_does_not_fit(foreign):
@@ -348,18 +376,23 @@ def test_a_folder_of_another_program_that_does_not_fit(foreign):
     with pytest.raises(UserError, match=r"meta\.pkl says that the tokens are characters"):
         Corpus(foreign)
     (foreign / "meta.pkl").unlink()
-    ids = np.array([*range(100, 130), 50257, 3], np.uint16)
+    ids, end = np.array([*range(100, 130), 50257, 3], np.uint16), tokenizer.gpt2().eot_token
     for content, words in (
         (ids.tobytes(), r"below 50,257: token 30 is 50257"),
         (b"odd", "no flat array of uint16 ids"),
         (b"", "no flat array of uint16 ids"),
         (ids.astype(np.uint32).tobytes(), "ids of 32 or 64 bits"),
         (ids.astype(np.int64).tobytes(), "ids of 32 or 64 bits"),
+        (ids.astype(np.uint32).tobytes() + ids[:1].tobytes(), "ids of 32 or 64 bits"),  # and cut
+        ((np.arange(500) % 65).astype(np.uint16).tobytes(), "holds characters or bytes"),  # without its meta.pkl
         ((ids.astype(np.uint32) + 2**17).tobytes(), "ids of 32 or 64 bits"),
     ):
         (foreign / "val.bin").write_bytes(content)
         with pytest.raises(UserError, match=rf"val\.bin .*{words}"):
             Corpus(foreign)
+    (foreign / "val.bin").write_bytes(np.array([end] * 40, np.uint16).tobytes())
+    with pytest.raises(UserError, match=r"validation split of .* has no text"):
+        Corpus(foreign)
     (foreign / "val.bin").unlink()
     with pytest.raises(UserError, match="no prepared data"):
         Corpus(foreign)

@@ -210,6 +210,10 @@ def test_stories_that_are_in_both_splits(empty):
     assert_mistake(call("prepare.py", "--dataset", "d", "--drop_leaks"), "made without --drop_leaks")
     assert "left out of validation" in prepared("--dataset", "d", "--drop_leaks", "--force")
     assert stories_of("data/d", "validation") == ["New one.", "New two."]
+    (empty / "d/valid.txt").write_text("Story 5.\n\nStory 6.")
+    result = call("prepare.py", "--dataset", "d", "--drop_leaks", "--force")
+    assert_mistake(result, "validation split of d has no stories", "--drop_leaks leaves 2 out", "leave the split out")
+    assert stories_of("data/d", "validation") == ["New one.", "New two."]
 
 
 def test_nothing_of_a_source_reaches_the_terminal_raw(empty):
@@ -370,6 +374,7 @@ MISTAKES = {
     "no text column": (["--dataset", "other.parquet"], ["'text'", "story", "--text_column"]),
     "a column that is not text": (["--dataset", "other.parquet", "--text_column", "number"], ["number", "int64"]),
     "an empty file": (["--dataset", "empty.txt"], ["0 stories"]),
+    "a pipe that nobody writes": (["--dataset", "pipe.txt"], ["pipe.txt", "neither a file nor a folder"]),
     "empty stories": (["--dataset", "hollow.jsonl"], ["0 stories", "empty rows: 2"]),
     "an empty split": (["--dataset", "half"], ["validation split of half", "empty rows: 1"]),
     "not UTF-8": (["--dataset", "latin.txt"], ["latin.txt", "line 3", "UTF-8"]),
@@ -389,6 +394,7 @@ MISTAKES = {
 def test_mistakes(empty, mistake):
     (empty / "good.txt").write_text("One.\n\nTwo.")
     (empty / "empty.txt").write_text("")
+    os.mkfifo(empty / "pipe.txt")
     (empty / "hollow.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     (empty / "latin.txt").write_bytes("One.\n\ncafé\n".encode("latin-1"))
     (empty / "half").mkdir()

@@ -13,7 +13,7 @@ from conftest import PATIENCE, ROOT, assert_mistake, call, environment, read_met
 from prepare_helpers import prepared, stories_of, tokens_of
 
 from data.sample_stories import stories
-from slm.text import encode
+from slm.text import encode, sources
 from slm.text.prepared_folder import partial_folder
 
 
@@ -164,15 +164,18 @@ def test_a_failure_keeps_what_is_prepared(empty):
     assert {path.name: path.read_bytes() for path in (empty / "data/f").iterdir()} == before
 
 
-def test_a_source_that_changes_while_it_is_read(empty, monkeypatch):
+@pytest.mark.parametrize("module, name", [(encode, "encode_split"), (sources, "understand")])
+def test_a_source_that_changes_while_it_is_read(empty, monkeypatch, module, name):
+    """While its tokens are written, or behind the first look, which says what separates its stories."""
     (empty / "f.txt").write_text("One.\n\nTwo.")
-    count = encode.encode_split
+    function = getattr(module, name)
 
     def change(*arguments):
+        result = function(*arguments)
         (empty / "f.txt").write_text("One.\n\nTwo.\n\nThree.")
-        return count(*arguments)
+        return result
 
-    monkeypatch.setattr(encode, "encode_split", change)
+    monkeypatch.setattr(module, name, change)
     assert_mistake(call("prepare.py", "--dataset", "f.txt"), "f.txt changed while it was read", "again")
     assert not list(empty.glob("data/*"))
 

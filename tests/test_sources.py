@@ -1,5 +1,7 @@
 """slm/text/sources.py: stories from local files and the hub."""
 
+import gzip
+import io
 import os
 
 import pyarrow as pa
@@ -129,6 +131,11 @@ def test_the_split_to_train_on(tmp_path):
     (tmp_path / "valid.txt").write_text("Three.")
     with pytest.raises(UserError, match=r"has no train split .*give --split test to train on that one"):
         sources.open_source(str(tmp_path), "text")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/valid.txt").write_text("Three.")
+    with pytest.raises(UserError, match=r"has no train split .*give --split validation to train on that one"):
+        sources.open_source(str(tmp_path / "alone"), "text")
+    (tmp_path / "alone/valid.txt").unlink()
     source = sources.open_source(str(tmp_path), "text", split="test")
     assert {name: list(split) for name, split in source.splits.items()} == {
         "train": ["One.", "Two."],
@@ -223,3 +230,50 @@ def test_mistakes_on_the_hub(on_hub):
     on_hub({"train": [1, 2]})
     with pytest.raises(UserError, match=r"'text' of .*train\.parquet holds int64, not text"):
         sources.open_source("someone/stories", "text")
+
+
+class BrokenStream(io.BytesIO):
+    """A file that the client reads from the hub; its line breaks after so many bytes."""
+
+    def __init__(self, contents, most):
+        super().__init__(contents)
+        self.most = most
+
+    def readinto(self, buffer):
+        if self.tell() + len(buffer) > self.most:
+            raise RuntimeError("peer closed connection")  # none of Python's own kinds for this
+        return super().readinto(buffer)
+
+
+def table_of(texts):
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": texts}), file, compression="none")
+    return file.getvalue()
+
+
+FILES = {
+    "a.parquet": table_of([f"Story {i}: {'once upon a time ' * (i % 9)}" for i in range(9000)]),
+    "a.txt": b"Once.\n\nTwice.\n\n" * 30_000,
+    "a.jsonl.gz": gzip.compress(b"".join(b'{"text": "Story %d of %d."}\n' % (i, i**5 % 99991) for i in range(60_000))),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("most", [0, 100_000, "stat"])
+def test_a_line_that_breaks_while_the_hub_is_read(monkeypatch, name, most):
+    """Whatever the client raises, at the first look or later, is one sentence that names the file."""
+
+    class FileSystem:
+        def open(self, address, mode):
+            assert address == f"datasets/a/b@main/{name}"
+            return BrokenStream(FILES[name], most if most != "stat" else 2**30)
+
+        def info(self, address):
+            raise RuntimeError("peer closed connection")
+
+    monkeypatch.setattr("huggingface_hub.HfFileSystem", FileSystem)
+    file = hub.HubFile("a/b", "main", name)
+    with pytest.raises(UserError, match=r"cannot read a/b/.*peer closed connection.*run the same command again"):
+        source = sources.read_files({"train": [file]}, "text", None)
+        list(source.splits["train"])
+        file.stat()

@@ -4,10 +4,14 @@ import csv
 import gzip
 import io
 import json
+import tempfile
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from slm.errors import UserError
 from slm.text import csv_files, json_files, story_bytes, story_files, table_files, text_files
@@ -15,6 +19,7 @@ from slm.text.rows import BadRow
 
 MARK = "\ufeff"
 END, START = "<|endoftext|>", "<|startoftext|>"
+FAST = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 
 
 def read(*files, column="text"):
@@ -70,6 +75,12 @@ TEXT_FILES = {
     "nothing": ("", []),
     "blanks": (f" \n\n{MARK}\n\t", []),
     "markers only": (f"{END}\n{END}\n", []),
+    "lines of \\r": (f"One.\rStill one.\r \r\rTwo.\r{MARK}\rThree.\r", ["One.\nStill one.", "Two.", "Three."]),
+    "lines of \\r and of \\r\\n": (
+        "One.\rEnd.\r\r" + "x" * 70_000 + "\r\nEnd.",
+        ["One.\nEnd.", "x" * 70_000 + "\nEnd."],
+    ),
+    "a \\r in lines of \\n": ("One\r\rstill.\n\nTwo.", ["One\r\rstill.", "Two."]),
     "long characters": (f"日本語{END}🦊🐰 {START} é", ["日本語", "🦊🐰", "é"]),
 }
 
@@ -117,6 +128,41 @@ def test_blank_lines_between_stories_or_paragraphs(tmp_path, name):
     for choice, expected in ((True, [text]), (False, blocks)):
         (file,), _ = story_files.understand([tmp_path / "a.txt"], file_is_story=choice)
         assert list(file.read()) == expected and file.rows == (1 if choice else None)
+
+
+@pytest.mark.parametrize("marker", ["<|end_of_text|>", "<|EndOfText|>", "</s>", "<eos>", "<|im_end|>", "<|eot_id|>"])
+def test_other_markers_are_read_as_text_and_named(tmp_path, marker):
+    for between in ("\n", "\n\n"):
+        write(tmp_path / "a.txt", f"One.{between}{marker}{between}Two.{between}{marker}")
+        texts, note = read(tmp_path / "a.txt")
+        assert marker in "".join(texts) and f"; {marker} is text: write {END} where a story ends" in note
+    write(tmp_path / "a.txt", f"One {marker}{END}Two.")
+    texts, note = read(tmp_path / "a.txt")
+    assert texts == [f"One {marker}", "Two."] and "is text" not in note
+
+
+ROWS_OF_JSON = {
+    "lines": '{"text": "One."}\n{"text": "Two."}\n',
+    "a list": '[{"text": "One."}]',
+    "an indented list": '\ufeff[\n  {\n    "text": "One."\n  }\n]',
+    "an object": '{\n "rows": []}',
+}
+
+
+@pytest.mark.parametrize("kind", ROWS_OF_JSON)
+def test_rows_of_json_by_the_name_of_a_text(tmp_path, kind):
+    """Their braces would be trained on; an option or a marker says that this is meant."""
+    assert_refused(tmp_path / "a.txt", ROWS_OF_JSON[kind], "holds JSON", ".jsonl", "--blank_lines")
+    (file,), _ = story_files.understand([tmp_path / "a.txt"], file_is_story=False)
+    assert list(file.read()) == [ROWS_OF_JSON[kind].strip("\ufeff\n")]
+    write(tmp_path / "a.txt", f"{ROWS_OF_JSON[kind]}{END}Two.")
+    assert texts_of(tmp_path / "a.txt")[1] == "Two."
+
+
+@pytest.mark.parametrize("text", ['{"Hi," said Tom.}', "[One.]", '["Hi."]', "{One: two.}", '"One": two.'])
+def test_braces_of_a_story_are_no_json(tmp_path, text):
+    write(tmp_path / "a.txt", text)
+    assert texts_of(tmp_path / "a.txt") == [text]
 
 
 def test_a_text_without_blank_lines(tmp_path):
@@ -296,13 +342,34 @@ def test_the_list_of_stories_among_others(tmp_path):
     assert texts_of(tmp_path / "a.json", column="stories") == ["One.", "Two."]
 
 
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.sampled_from("ab.c"), values, max_size=3),
+    max_leaves=6,
+)
+
+
+@FAST
+@given(st.dictionaries(st.sampled_from(["id", "tags", "meta", "rows"]), VALUES), st.sampled_from(["text", "a.b", "x"]))
+@example({"tags": ["a sad one", "a happy one"]}, "text")
+@example({"rows": [{"text": "One."}]}, "text")  # as transcripts of speech have it
+def test_an_object_with_a_text_is_one_row(row, column):
+    """A file for each story, as scrapers write it: whatever lists and objects it has besides the text."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, indent in (("a.json", None), ("a.jsonl", 2)):
+            write(Path(folder) / name, json.dumps({**row, column: "One."}, indent=indent))
+            assert texts_of(Path(folder) / name, column=column) == ["One."]
+
+
 JSON_FILE_MISTAKES = {
+    '{"train": [{"text": "A."}], "test": [{"text": "B."}]}': ["rows in the lists train, test", "save each list as"],
     '[{"id": 1}]': ["no column 'text': give --text_column one of id"],
     '[{"text": ["One."]}]': ["column 'text'", "holds lists"],
     '{"a": [1], "b": [2]}': ["lists in a, b", "give --text_column one of them"],
     '"One."': ["no list"],
     '["One.",\n "Two."': ["not JSON", "line 2"],
     "": ["not JSON"],
+    '{\n"text": "One."}\n{\n"text": "Two."}': ["not JSON", "a row on each line"],
     '["One.",\n "caf\udce9"]': ["line 2 is not UTF-8"],
     "[" * 100_000: ["not JSON"],
 }
@@ -380,6 +447,10 @@ def test_a_header_that_is_missing(tmp_path):
     with pytest.raises(UserError, match=r"no line with the names of columns.*the number of the column, 1 to 2"):
         read(tmp_path / "a.csv")
     assert texts_of(tmp_path / "a.csv", column="2") == stories
+    write(
+        tmp_path / "c.csv", "".join(f'"{text}",{1 + i % 2}\n' for i, text in enumerate(stories))
+    )  # the first ends in 1
+    assert texts_of(tmp_path / "c.csv", column="1") == stories
     write(tmp_path / "b.csv", "id,text\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(stories)))
     with pytest.raises(UserError, match="no column '2': give --text_column one of id, text"):
         read(tmp_path / "b.csv", column="2")
@@ -395,6 +466,11 @@ QUOTES = {  # of tab-separated files: lines, and what their texts are
     "of every field": (['"id"\t"text"', '"1"\t"Hi."', '"2"\t"Two."'], ["Hi.", "Two."]),
     "around a line end": (["id\ttext", '1\t"Two', 'lines."', "2\tTwo."], ["Two\nlines.", "Two."]),
     "around a tab": (["id\ttext", '1\t"One\ttab."'], ["One\ttab."]),
+    "of a line end in one column": (
+        ["text", '"Two', 'lines."', "Two.", '"Tom: ""Hi."""'],
+        ["Two\nlines.", "Two.", 'Tom: "Hi."'],
+    ),
+    "behind a blank line": (["", '"text"', '"Hi."'], ["Hi."]),
 }
 
 
@@ -411,7 +487,8 @@ CSV_MISTAKES = {
     'id,text\n1,"One" and more\n': ["line 2", "written twice"],
     'id,text\n1,One.\n2,"Two.\n3,Three.\n': ["line 3", "unexpected end", "written twice"],
     "id,text,text\n1,One.,Two.\n": ["2 columns named 'text'", "rename"],
-    "id,text\r1,One.\r": ["line 1", r"line ends of \n or \r\n"],
+    "id,text\n1,One.\r2,Two.\n": ["line 2", r"line ends of \n or \r\n"],
+    'id,text,"a"b\n1,One.,3\n': ["no column 'text'"],
     'text\n"Hi," said Tom.\n': ["line 2", "begins with a quote ends with one"],
     "text\n" + "x" * 2**24 + "y\n": ["line 2", "field larger"],
 }
@@ -513,8 +590,41 @@ def test_a_column_inside_of_another(tmp_path):
         assert texts_of(tmp_path / name, column="a.b.c") == ["One.", None]
         assert texts_of(tmp_path / name, column="a.d") == ["Two.", None]
         assert texts_of(tmp_path / name, column="e.f") == ["Three.", "Four."]
-        with pytest.raises(UserError, match=r"no column 'a\.x': give --text_column one of a, e\.f, a\.b, a\.d"):
+        with pytest.raises(
+            UserError, match=r"no column 'a\.x': give --text_column one of a, e\.f, a\.b, a\.d, a\.b\.c$"
+        ):
             read(tmp_path / name, column="a.x")
+
+
+def test_a_stream_that_is_cut_between_two_batches_is_named(tmp_path):
+    """Arrow lets a stream end without a mark, and what is missing then leaves no trace."""
+    batches = [pa.record_batch({"text": [f"Story {i}."]}) for i in range(3)]
+    file, ends = io.BytesIO(), []
+    with pa.ipc.new_stream(file, batches[0].schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+            ends.append(file.tell())
+    (tmp_path / "whole.arrow").write_bytes(file.getvalue())
+    assert read(tmp_path / "whole.arrow")[1] == "format: arrow; the texts are in column 'text'"
+    for batch, end in enumerate(ends):
+        (tmp_path / "cut.arrow").write_bytes(file.getvalue()[:end])
+        texts, note = read(tmp_path / "cut.arrow")
+        assert len(texts) == batch + 1 and "without the mark at its end: is it whole?" in note
+
+
+def test_a_name_with_dots_in_it_and_a_column_inside(tmp_path):
+    """Whatever the names are, those that a sentence offers can be given."""
+    rows = [
+        {"a.b": {"c.d": "One.", "e": {"f": "Two."}}, "a": {"b": {"g": "Three."}}, "text": "Four.", "text.en": "Five."}
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    with pa.ipc.new_file(tmp_path / "a.arrow", pa.Table.from_pylist(rows).schema) as file:
+        file.write_table(pa.Table.from_pylist(rows))
+    (tmp_path / "a.jsonl").write_text(json.dumps(rows[0]))
+    columns = {"a.b.c.d": "One.", "a.b.e.f": "Two.", "a.b.g": "Three.", "text": "Four.", "text.en": "Five."}
+    for column, text in columns.items():
+        for name in ("a.parquet", "a.arrow", "a.jsonl"):
+            assert texts_of(tmp_path / name, column=column) == [text], (name, column)
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])

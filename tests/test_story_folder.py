@@ -31,6 +31,7 @@ FOLDERS = {
     "plain": {"Train.TXT": "train", "Val.txt": "validation", "TEST.txt": "test"},
     "numbered": {"train_1.txt": "train", "train2.txt": "train", "dev_1.txt": "validation", "test3.txt": "test"},
     "a word in the middle": {"my_train_set.txt": "train", "my_dev_set.txt": "validation", "my_test_set.txt": "test"},
+    "held out": {"train.txt": "train", "eval.txt": "test", "my_evaluation_set.txt": "test", "Testing.txt": "test"},
     "training": {"a.training.txt": "train", "a.validation.txt": "validation"},
     "beside train": {"train.txt": "train", "fables-val.txt": "validation", "fables.txt": "train"},
     "with and without the word": {"fables.txt": "train", "fables_val.txt": "validation"},
@@ -182,6 +183,9 @@ def test_compressed_and_plain_files_are_one_kind(tmp_path):
     assert "in/a.txt.zst, val.txt.gz (a compressed copy)" in note
     assert "dataset_infos.json (a .json beside another kind)" in note
     assert "data.tar.gz (not" in note
+    write(tmp_path, "b.txt.gz")
+    (tmp_path / "b.txt").touch()  # a download that did not begin hides no copy
+    assert tmp_path / "b.txt.gz" in find_story_files(tmp_path)[0]["train"]
 
 
 @pytest.mark.parametrize("name", ["stories.json", "a b.Csv", "x.tsv.gz", "y.jsonl.zst", "z.json.GZ", "w.csv.zst"])
@@ -237,3 +241,8 @@ def test_a_data_set_that_was_saved_to_disk(tmp_path):
         "test": [tmp_path / "test/data-0.arrow"],
     }
     assert "dataset_dict.json, train/state.json (a .json beside another kind)" in note
+    write(tmp_path, "train/cache-0a1b2c3d.arrow", "test/cache-0.arrow")
+    assert find_story_files(tmp_path)[0] == splits | {
+        "test": [tmp_path / f"test/{name}-0.arrow" for name in ("cache", "data")]
+    }
+    assert "train/cache-0a1b2c3d.arrow (a cache of the datasets library)" in find_story_files(tmp_path)[1]

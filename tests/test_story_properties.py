@@ -30,12 +30,13 @@ LONG = settings(max_examples=20_000, deadline=None, database=None, suppress_heal
 # -- how a file is written --------------------------------------------------------------------------------------------
 
 
-def write_csv(texts, ends, delimiter=",", **options):
+def write_csv(texts, ends, delimiter=",", one=False, **options):
     contents = io.StringIO()
     if any("\r" in text for text in texts):  # which Python's writer does not enclose
         options["quoting"] = csv.QUOTE_ALL
     writer = csv.writer(contents, delimiter=delimiter, lineterminator=ends, **options)
-    writer.writerows([["id", "text"], *([i, text] for i, text in enumerate(texts))])
+    rows = [["id", "text"], *([i, text] for i, text in enumerate(texts))]
+    writer.writerows([row[one:] for row in rows])
     return contents.getvalue()
 
 
@@ -82,6 +83,7 @@ FORMATS = {
     "csv of semicolons": (".csv", lambda texts, ends: write_csv(texts, ends, ";"), "csv"),
     "csv of bars, all quoted": (".csv", lambda texts, ends: write_csv(texts, ends, "|", quoting=csv.QUOTE_ALL), "csv"),
     "tsv with quotes": (".tsv", lambda texts, ends: write_csv(texts, ends, "\t", quoting=csv.QUOTE_ALL), "csv"),
+    "tsv of one column": (".tsv", lambda texts, ends: ends + write_csv(texts, ends, "\t", one=True), "csv"),
     "tsv without": (".tsv", lambda texts, ends: "id\ttext" + ends + "".join(f"7\t{t}{ends}" for t in texts), "tsv"),
     "parquet": (".parquet", write_parquet, "table"),
     "arrow": (".arrow", write_arrow, "table"),

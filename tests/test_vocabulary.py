@@ -71,6 +71,7 @@ def test_a_sample_is_spread_over_all_stories(most):
     assert sample == texts[::step] and (step & (step - 1) == 0 or len(sample) == 1)
     assert len(sample) == 1 or 10 * len(sample) <= most
     assert step == 1 or len(sample) == 1 or 10 * len(texts[:: step // 2]) > most, "it could be larger"
+    assert vocabulary.spread_sample(["".join(texts), ""], most, 10) == (sample, text_bytes), "one story in pieces"
 
 
 def test_a_long_word_takes_no_time_and_changes_no_other_vocabulary():
@@ -80,7 +81,8 @@ def test_a_long_word_takes_no_time_and_changes_no_other_vocabulary():
     assert vocabulary.train_bpe([*stories(300), word], 2000).n_vocab == 2000
     assert time.perf_counter() - start < 20
     assert list(vocabulary.without_long_words(word)) == [word[i : i + 1000] for i in range(0, 100_000, 1000)] + [""]
-    for text in (" ".join([word[:999]] * 5), "short", ""):
+    assert list(map(len, vocabulary.without_long_words(f"a{' ' * 2500}b"))) == [1001, 1000, 501]
+    for text in (" ".join([word[:999]] * 5), "short", "", f"a{' ' * 999}b"):
         assert list(vocabulary.without_long_words(text)) == [text]
 
 

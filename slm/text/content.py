@@ -16,7 +16,9 @@ MARKS = {  # byte order marks; UTF-32's begins with UTF-16's
 }
 OTHER_TEXT = {  # what else may be text with the name of stories: its first bytes, and what to do
     rb"version https://git-lfs": "a pointer of git-lfs: fetch the real files with `git lfs pull`",
-    rb"(?is)\s*(<!--.{0,999}?-->\s*)*(<!doctype html|<html)": "an HTML page, maybe of an error: download it again",
+    rb"(?is)(\xef\xbb\xbf)?\s*((<!--.{0,999}?-->|<\?xml.{0,200}?\?>)\s*)*(<!doctype html|<html)": (
+        "an HTML page, maybe of an error: download it again"
+    ),
     rb"(?s)<\?xml.{0,200}<Error": "the error message of a server: download it again",
     rb"%PDF-": "a PDF: save its text as .txt",
     rb"\{\\rtf\d": "rich text: save it as plain text",
@@ -45,13 +47,14 @@ class Content(NamedTuple):
     kind: str  # one of KINDS
     codec: str  # a key of CODECS, or ""
     encoding: str  # of its text, once decompressed; "" for a table
+    old_ends: bool = False  # whether "\r" ends the lines of its text, as on Macs before 2001
 
     def __str__(self):
         kind = self.kind.removeprefix(".") + f"{self.codec}"
         encoding = {"": "", "utf-8": "", "utf-16": "UTF-16", "utf-32": "UTF-32"}.get(self.encoding)
         if encoding is None:
             encoding = f"{self.encoding.upper()} without a mark"
-        return ", ".join(filter(None, [kind, encoding]))
+        return ", ".join(filter(None, [kind, encoding, "line ends of \\r" if self.old_ends else ""]))
 
 
 def look(file):
@@ -81,7 +84,9 @@ def look(file):
         raise UserError(f"{file} is no {KIND_NAMES} file, plain or (but for tables) .gz or .zst: save it as one")
     if other := what_else(head):
         raise UserError(f"{file} is {other}")
-    return Content(file, kind, codec, encoding_of(head))
+    encoding = encoding_of(head)
+    text = codecs.getincrementaldecoder(encoding)("ignore").decode(head)
+    return Content(file, kind, codec, encoding, "\r" in text and "\n" not in text)
 
 
 def compression(head):

@@ -15,7 +15,7 @@ from slm.commands import prepare_command
 from slm.errors import UserError, first_line, print_note
 from slm.files import NEW, atomic_write, current, read_json
 from slm.text import tokenizer
-from slm.text.prepared_folder import read_meta
+from slm.text.prepared_folder import is_tokenizer_of, read_meta
 
 OTHER_PROGRAM = "another program"  # the source of a corpus without meta.json
 PART_TOKENS = 2**24
@@ -117,14 +117,14 @@ class Corpus:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or first_line(error)
             raise UserError(f"{self.folder}/meta.json is damaged ({reason}): run `{prepare_with} --force`") from error
-        if tokenizer.sha256(self.tokenizer_text) != self.meta["tokenizer_sha256"]:
+        if not is_tokenizer_of(self.tokenizer_text, self.meta):
             raise UserError(f"{self.folder}: the tokenizer is not the one that made the tokens: prepare it again")
         self.vocab_size, splits = self.meta["vocab_size"], self.meta["splits"]
         self.tokens = {name: splits[name]["tokens"] for name in self.files}
         self.text_bytes = splits["validation"]["text_bytes"]
         for name, tokens in self.tokens.items():
-            if not tokens:
-                raise UserError(f"the {name} split of {self.folder} has no tokens: prepare it with some text")
+            if not tokens or not splits[name]["text_bytes"]:
+                raise UserError(f"the {name} split of {self.folder} has no text: prepare it with some")
             if self.files[name].size != 2 * tokens:
                 raise UserError(
                     f"{self.path(name)} has {self.files[name].size:,} bytes where meta.json says {2 * tokens:,}:"
@@ -154,8 +154,10 @@ class Corpus:
                 raise UserError(f"{file.path} is damaged (another checksum than in meta.json): prepare it again")
 
     def path(self, split):
-        path, nanogpts = current(self.folder, f"{split}.bin"), self.folder / "val.bin"
-        return nanogpts if split == "validation" and nanogpts.exists() and not path.exists() else path
+        path = current(self.folder, f"{split}.bin")
+        if split == "validation" and not path.exists() and is_from_another_program(self.folder):
+            return self.folder / "val.bin"
+        return path
 
     def stories(self, split):
         """Yield the token ids of each story of a split, without its end-of-text: uint16 arrays."""
@@ -202,14 +204,14 @@ def describe_gpt2_tokens(folder, files):
     """
     if (folder / "meta.pkl").exists():
         raise UserError(f"{folder}/meta.pkl says that the tokens are characters: only GPT-2's tokens can be used")
+    if {"val.bin", "validation.bin"} <= {path.name for path in folder.iterdir()}:
+        print_note(f"{folder} has a val.bin and a validation.bin: the latter is read; move the one that is not yours")
     encoding, kept = tokenizer.gpt2(), folder / ".counts.json"
     stats = {name: os.fstat(file.file.fileno()) for name, file in files.items()}
     identity = {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
     splits = None
     with contextlib.suppress(OSError, ValueError):
-        counted = read_json(kept)
-        known = isinstance(counted, dict) and counted.get("identity") == identity
-        splits = counted.get("splits") if known else None
+        splits = kept_counts(read_json(kept), identity, files)
     if not splits:
         splits = {name: count_tokens(file, encoding) for name, file in files.items()}
         with contextlib.suppress(UserError), atomic_write(kept) as file:
@@ -225,6 +227,19 @@ def describe_gpt2_tokens(folder, files):
     }, text
 
 
+def kept_counts(counted, identity, files):
+    """The splits in the contents of `.counts.json`, or None where they are not those of these files."""
+    if not isinstance(counted, dict) or counted.get("identity") != identity:
+        return None
+    splits = counted.get("splits")
+    for name, file in files.items():
+        split = splits.get(name) if isinstance(splits, dict) else None
+        whole = isinstance(split, dict) and all(type(split.get(key)) is int for key in ("stories", "text_bytes"))
+        if not whole or split.get("tokens") != file.tokens:
+            return None
+    return splits
+
+
 def count_tokens(file, encoding):
     """The stories, tokens and bytes of text of a TokenFile, as in meta.json.
 
@@ -237,11 +252,13 @@ def count_tokens(file, encoding):
         counts += np.bincount(part, minlength=2**16)
         upper_half = max(upper_half, int(part[1::2].max(initial=0)))
     # the upper half of a number below 2**18; no text has one of the first four tokens at each second place
-    if file.size % 4 == 0 and file.tokens >= 8 and upper_half <= 3:
+    if file.tokens >= 8 and upper_half <= 3:
         raise UserError(f"{file.path} holds ids of 32 or 64 bits, and this program reads uint16: write it as uint16")
     if file.size % 2 or not file.tokens:
         raise UserError(f"{file.path} is no flat array of uint16 ids: prepare the text again")
     file.check_ids(encoding.n_vocab)
+    if not counts[256:].any():
+        raise UserError(f"{file.path} holds characters or bytes (no id is above 255): only GPT-2's tokens can be used")
     return {
         "stories": int(counts[encoding.eot_token]),
         "tokens": file.tokens,

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import math
 import re
 
 from slm.errors import UserError, counted, first_line
@@ -28,7 +29,7 @@ def understand_csv(content, column):
     options = {"delimiter": delimiter, "strict": True} | ({} if quoting else {"quoting": csv.QUOTE_NONE})
     name = {"\t": "tab", "|": "bar"}.get(delimiter, repr(delimiter))
     words = f"{content}, delimiter {name}" + ("" if quoting else ", quotes are letters")
-    if column not in header and is_a_row(header):
+    if is_a_row(header) and (column not in header or column.isdigit()):  # a first row may have the number in it
         if not (column.isdigit() and 1 <= int(column) <= len(header)):
             raise UserError(
                 f"{content.file} has no line with the names of columns, its first line is a row: give --text_column"
@@ -44,13 +45,14 @@ def read_header(content, column, quoting=csv.QUOTE_MINIMAL):
     first rows into the same number of fields. The one that the file's name says comes first. Raises UserError.
     """
     usual = "\t" if content.kind == ".tsv" else ","
-    headers = {}
-    for delimiter in sorted(DELIMITERS, key=lambda delimiter: delimiter != usual):
+    headers, mistake = {}, None
+    delimiters = DELIMITERS if quoting != csv.QUOTE_NONE else ["\t"]  # only tabs go without quotes
+    for delimiter in sorted(delimiters, key=lambda delimiter: delimiter != usual):
         rows = csv.reader(lines_of(content), delimiter=delimiter, strict=True, quoting=quoting)
         try:
             headers[delimiter] = next((row for row in rows if row), [])
         except csv.Error as error:
-            mistake = csv_mistake(f"{content.file}, line 1", delimiter, error)
+            mistake = mistake or csv_mistake(f"{content.file}, line 1", delimiter, error)
             continue
         if column in headers[delimiter]:
             return delimiter, headers[delimiter]
@@ -93,25 +95,31 @@ def is_a_row(header):
 def tab_file_has_quotes(content, fields):
     """Whether the quotes of a tab-separated file enclose fields. The format has none; spreadsheets write them.
 
-    Where quotes enclose each name of the header, or lines have other numbers of tabs than it, the file must be whole
-    with quotes. Where each line has as many tabs as the header, quotes that are doubled inside of others show it.
+    Quotes enclose fields where they enclose each name of the header; where that gives fewer rows of other lengths than
+    the header's; and in one column where it gives a quotation over several lines an end. Where each line has as many
+    tabs as the header, quotes that are doubled inside of others show it.
     """
-    doubled = broken = False
-    for number, line in enumerate(lines_of(content), 1):
-        parts = line.rstrip("\r\n").split("\t")
+    doubled = broken = enclosed = False
+    others = 0
+    lines = filter(None, (line.rstrip("\r\n") for line in lines_of(content)))
+    for number, line in enumerate(lines):
+        parts = line.split("\t")
         quoted = [part for part in parts if part.startswith('"')]
-        if (number == 1 and len(quoted) == fields) or (parts != [""] and len(parts) != fields):
-            return is_whole_with_quotes(content, fields)
+        enclosed = enclosed or (not number and len(quoted) == fields)
+        others += len(parts) != fields
         broken = broken or any(not QUOTED.fullmatch(part) for part in quoted)
         doubled = doubled or any('""' in part[1:-1] for part in quoted)
+    if enclosed or others or (broken and fields == 1):
+        return others_with_quotes(content, fields) < (math.inf if enclosed else max(others, 1))
     return doubled and not broken
 
 
-def is_whole_with_quotes(content, fields):
+def others_with_quotes(content, fields):
+    """How many rows have another length than the header, where quotes enclose fields; infinity where they do not."""
     try:
-        return all(len(row) in (0, fields) for row in csv.reader(lines_of(content), delimiter="\t", strict=True))
+        return sum(len(row) not in (0, fields) for row in csv.reader(lines_of(content), delimiter="\t", strict=True))
     except csv.Error:
-        return False
+        return math.inf
 
 
 def read_csv(content, options, fields, place, first_row=False):

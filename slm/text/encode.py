@@ -20,6 +20,7 @@ from slm.text import tokenizer
 # A batch is enough stories to keep all cores busy, and little enough text to stay small.
 BATCH_STORIES = 2048
 BATCH_CHARACTERS = 2**23
+DECODE_TOKENS = 2**20  # at a time: a list of ids takes 40 bytes for each
 SPOT_CHECKS = 1000  # stories of a split that are compared with what tiktoken makes of their place in the file
 
 
@@ -61,7 +62,9 @@ class SpotCheck:
         for text, start, length in self.sample.values():
             ids = np.fromfile(path, np.uint16, length + 1, offset=2 * start)  # a map of the file would count as memory
             ids, end = ids[:-1], ids[-1]
-            if encoding.decode_bytes(ids.tolist()) != text.encode() or end != encoding.eot_token:
+            parts = (ids[i : i + DECODE_TOKENS] for i in range(0, length, DECODE_TOKENS))
+            found = b"".join(encoding.decode_bytes(part.tolist()) for part in parts)
+            if found != text.encode() or end != encoding.eot_token:
                 raise RuntimeError(f"{path} has another text at token {start:,} than the source: {text[:200]!r}")
             if not np.array_equal(tokenizer.encode_ordinary(encoding, text), ids):
                 raise UserError(

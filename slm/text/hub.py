@@ -49,21 +49,53 @@ class HubFile:
     def open(self, mode):
         from huggingface_hub import HfFileSystem
 
-        try:
-            return io.BufferedReader(HfFileSystem().open(self.address(), mode))
-        except Exception as error:  # the client raises many kinds
-            raise OSError(f"{first_line(error)}; check the network and run the same command again") from error
+        with reading_hub(self):
+            return io.BufferedReader(HubStream(self, HfFileSystem().open(self.address(), mode)))
 
     def stat(self):
         from huggingface_hub import HfFileSystem
 
-        return SimpleNamespace(st_size=HfFileSystem().info(self.address())["size"])
+        with reading_hub(self):
+            return SimpleNamespace(st_size=HfFileSystem().info(self.address())["size"])
 
     def download(self):
         """The file's path in the hub's cache, once it is there."""
         from huggingface_hub import hf_hub_download
 
         return Path(hf_hub_download(self.repository, self.path, repo_type="dataset", revision=self.revision))
+
+
+@contextlib.contextmanager
+def reading_hub(file):
+    """What is read of a `HubFile`; the client's errors, which are of many kinds, become a UserError."""
+    try:
+        yield
+    except Exception as error:
+        fix = "check the network and run the same command again"
+        raise UserError(f"cannot read {file} on the Hugging Face hub ({first_line(error)}): {fix}") from error
+
+
+class HubStream(io.RawIOBase):
+    """The bytes of a `HubFile`, which the client has opened. Raises UserError where the hub does not give them."""
+
+    def __init__(self, file, opened):
+        self.file, self.opened = file, opened
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def readinto(self, buffer):
+        with reading_hub(self.file):
+            return self.opened.readinto(buffer)
+
+    def seek(self, offset, whence=io.SEEK_SET):
+        return self.opened.seek(offset, whence)
+
+    def tell(self):
+        return self.opened.tell()
 
 
 def find_hub_files(dataset, config, streaming):

@@ -16,7 +16,7 @@ def source_identity(path):
     A file of at most 64 KiB is hashed whole, since a copy may keep the old time. Raises UserError.
     """
     path = Path(path)
-    files = list_files(path)[0] if path.is_dir() else [path]
+    files = list_files(path)[0] if path.is_dir() else [path] if path.is_file() else []  # a FIFO never ends
     digest = hashlib.sha256()
     for file in files:
         try:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 from slm.errors import UserError, first_line
 from slm.text.rows import MESSAGES, BadRow, check_column, listed, not_a_text
@@ -45,9 +46,12 @@ def find(row, column):
     """(value, whether it is there) of a column of an object; `a.b` is the column b of the object a."""
     if column in row:
         return row[column], True
-    first, _, rest = column.partition(".")
-    inner = row.get(first)
-    return find(inner, rest) if rest and isinstance(inner, dict) else (None, False)
+    for dot in re.finditer(r"\.", column):  # a name may have dots in it
+        inner = row.get(column[: dot.start()])
+        value, found = find(inner, column[dot.end() :]) if isinstance(inner, dict) else (None, False)
+        if found:
+            return value, True
+    return None, False
 
 
 def has_rows_in_lines(content):
@@ -123,11 +127,12 @@ def load_document(content):
         line = 1 + contents.count(b"\n", 0, error.start)
         raise UserError(f"{content.file}, line {line} is not UTF-8 ({error.reason}): save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{content.file} is not JSON ({first_line(error)})") from error
+        fix = "save its rows as one list, or as .jsonl with a row on each line"
+        raise UserError(f"{content.file} is not JSON ({first_line(error)}): {fix}") from error
 
 
 def rows_of_document(document, column, where):
-    """(layout, rows) of a document: a list, or an object in a layout of pandas, or with a list of rows in it.
+    """(layout, rows) of a document: a list, or an object in a layout of pandas, or with a list of rows in it, or a row.
 
     A row is an object, or a text by itself. Raises UserError where there are no rows.
     """
@@ -135,6 +140,8 @@ def rows_of_document(document, column, where):
         return "a list", document
     if isinstance(document, dict):
         values = document.get(column)
+        if isinstance(find(document, column)[0], str):  # whatever lists, such as its tags, it has besides
+            return "one row", [document]
         if isinstance(values, dict | list):  # pandas' default, and the datasets library's to_dict
             values = list(values.values() if isinstance(values, dict) else values)
             return "a list for each column", [{column: value} for value in values]
@@ -144,11 +151,13 @@ def rows_of_document(document, column, where):
             whole = all(isinstance(row, list) and len(row) == len(names) for row in document["data"])
             if whole:
                 return "columns and data", [dict(zip(names, row, strict=True)) for row in document["data"]]
-        if not any(isinstance(value, list | dict) for value in document.values()):
-            return "one row", [document]
         lists = [name for name, value in document.items() if isinstance(value, list) and value]
         of_rows = [name for name in lists if isinstance(document[name][0], dict) and find(document[name][0], column)[1]]
-        lists = of_rows if len(of_rows) == 1 else lists
+        if len(of_rows) > 1:
+            raise UserError(f"{where} has rows in the lists {listed(of_rows)}: save each list as a file")
+        if not any(isinstance(value, list | dict) for value in document.values()):
+            return "one row", [document]
+        lists = of_rows or lists
         if len(lists) == 1:
             return f"the list {lists[0]!r} in it", document[lists[0]]
         if document and all(isinstance(row, dict) for row in document.values()):

@@ -9,6 +9,7 @@ from slm.text import tokenizer
 
 PREPARED_FILES = ("tokenizer.tiktoken", "train.bin", "validation.bin", "meta.json")
 FORMAT = 2  # of meta.json; 1, which has no number, lacks `crc32`, and its source_stamp is a sum
+LEFT_OUT = ("empty_rows", "bad_rows", "repeated_stories", "marked_stories", "leaked_stories")  # counts, or null
 
 
 def check_name(name):
@@ -53,8 +54,9 @@ def write_description(partial, encoding, meta):
 def read_meta(folder):
     """The contents of a folder's meta.json, checked. Raises OSError, ValueError, or UserError for an unknown format.
 
-    splits: {name: {tokens, text_bytes, since format 2 crc32, and others, all of them whole numbers}}.
+    splits: {name: {tokens, text_bytes, since format 2 stories and crc32, and others, all of them whole numbers}}.
     """
+    at_least_0 = range(2**48).__contains__
 
     def check(name, value, kind, valid=lambda value: True):
         if type(value) is not kind or not valid(value):
@@ -74,9 +76,17 @@ def read_meta(folder):
     for name in ("train", "validation"):
         split = meta["splits"].get(name)
         check(f"the {name} split", split, dict)
-        for key in ("tokens", "text_bytes", *(["crc32"] if meta.get("format") else []), *split):
-            check(f"{key} of {name}", split.get(key), int, lambda number: 0 <= number < 2**48)
+        for key in ("tokens", "text_bytes", *(["stories", "crc32"] if meta.get("format") else []), *split):
+            check(f"{key} of {name}", split.get(key), int, at_least_0)
+    for key in LEFT_OUT:
+        if meta.get(key) is not None:
+            check(key, meta[key], int, at_least_0)
     return meta
+
+
+def is_tokenizer_of(text, meta):
+    """Whether `text` is that of the tokenizer, a token on each line, that made the tokens which `meta` describes."""
+    return tokenizer.sha256(text) == meta["tokenizer_sha256"] and len(text.splitlines()) == meta["vocab_size"] - 1
 
 
 def prepared_already(folder, recipe, optional):
@@ -97,11 +107,10 @@ def prepared_already(folder, recipe, optional):
         return None
     try:
         sizes = {name: current(folder, f"{name}.bin").stat().st_size for name in ("train", "validation")}
-        sha256 = tokenizer.sha256(current(folder, meta["tokenizer"]).read_text())
+        whole = is_tokenizer_of(current(folder, meta["tokenizer"]).read_text(), meta)
     except (OSError, ValueError):
         return None
-    whole = all(size == 2 * meta["splits"][name]["tokens"] for name, size in sizes.items())
-    if not whole or sha256 != meta["tokenizer_sha256"]:
+    if not whole or any(size != 2 * meta["splits"][name]["tokens"] for name, size in sizes.items()):
         return None
     for key in (*recipe, *(key for key in optional if key not in recipe)):
         if meta.get(key) == recipe.get(key):

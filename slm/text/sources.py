@@ -110,7 +110,8 @@ def open_local(path, file_is_story, split):
     names = split_names(list(files), split)
     others = [name for name in files if name not in names.values()]
     if "train" not in names:
-        raise UserError(f"{path} has no train split ({note}): give --split {' or '.join(others)} to train on that one")
+        choice = " or ".join(others or files)
+        raise UserError(f"{path} has no train split ({note}): give --split {choice} to train on that one")
     note += f"; not used: {', '.join(others)}" if others else ""
     note += f"; --split: {split} is trained on" if split else ""
     return {split: files[name] for split, name in names.items()}, [note]

@@ -63,18 +63,22 @@ def decompressed(file, codec):
 def reading(content):
     """The text of a file that `content.look` knows, as an open file of UTF-8 bytes."""
     with decompressed(content.file, content.codec) as opened:
-        if content.encoding == "utf-8":
+        if content.encoding == "utf-8" and not content.old_ends:
             yield opened
         else:
             yield io.BufferedReader(Recoded(opened, content), BUFFER_BYTES)
 
 
 class Recoded(io.RawIOBase):
-    """An open file in another encoding, as UTF-8."""
+    """An open file in another encoding, or with line ends of `\\r`, as UTF-8 with those of today."""
 
     def __init__(self, opened, content):
         self.opened, self.content, self.ready = opened, content, b""
-        self.decoder = codecs.getincrementaldecoder(content.encoding)()
+        is_utf8 = content.encoding == "utf-8"  # its bytes are kept: damage is a matter of a line
+        self.decoder = codecs.getincrementaldecoder("latin-1" if is_utf8 else content.encoding)()
+        self.to_bytes = codecs.getencoder("latin-1" if is_utf8 else "utf-8")
+        if content.old_ends:
+            self.decoder = io.IncrementalNewlineDecoder(self.decoder, translate=True)
 
     def readable(self):
         return True
@@ -83,7 +87,7 @@ class Recoded(io.RawIOBase):
         while not self.ready:
             block = self.opened.read(BUFFER_BYTES)
             try:
-                self.ready = self.decoder.decode(block, final=not block).encode()
+                self.ready, _ = self.to_bytes(self.decoder.decode(block, final=not block))
             except UnicodeError as error:
                 name = self.content.encoding.upper()
                 raise UserError(f"{self.content.file} is not whole {name} ({error}): save it as UTF-8") from error

@@ -78,12 +78,16 @@ def understand_texts(contents, file_is_story):
             "<|endoftext|> and <|startoftext|> separate the stories",
             lambda content: text_files.read_txt(content, text_files.MARKERS),
         )
+    if wrong := next(filter(text_files.is_json, contents), None):
+        raise UserError(f"{wrong.file} holds JSON: give it the name .jsonl, or --blank_lines to train on it as text")
+    marker = next(filter(None, map(text_files.other_marker, contents)), None)
+    advice = f"; {marker} is text: write <|endoftext|> where a story ends" if marker else ""
     reason = reason_for_whole_files(contents)
     if reason:
         which = "the file is one text" if len(contents) == 1 else f"each of {len(contents):,} files is a story"
-        return f"{reason}: {which} (--blank_lines: they separate stories)", text_files.read_whole_txt
+        return f"{reason}: {which} (--blank_lines: they separate stories){advice}", text_files.read_whole_txt
     other = "the file is one text" if len(contents) == 1 else "each file is a story"
-    words = f"no <|endoftext|> in it: blank lines separate the stories (--file_is_story: {other})"
+    words = f"no <|endoftext|> in it: blank lines separate the stories (--file_is_story: {other}){advice}"
     return words, read_between_blank_lines
 
 

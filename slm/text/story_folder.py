@@ -8,12 +8,18 @@ from slm.files import NEW, PARTIAL
 from slm.text.prepared_folder import PREPARED_FILES
 from slm.text.story_bytes import KIND_NAMES, KINDS, kind_of, split_name
 
-SPLIT_NAMES = {"train": "train", "training": "train", "test": "test"} | dict.fromkeys(
-    ["validation", "valid", "val", "dev"], "validation"
-)
-SPLIT_WORD = re.compile(r"(?:^|(?<=[-_.]))(validation|valid|val|dev|test)(?=$|[-_.])")
+SPLIT_NAMES = {  # as the datasets library has them
+    **dict.fromkeys(["train", "training"], "train"),
+    **dict.fromkeys(["validation", "valid", "val", "dev"], "validation"),
+    **dict.fromkeys(["test", "testing", "eval", "evaluation"], "test"),
+}
+OTHERS = "|".join(name for name in SPLIT_NAMES if SPLIT_NAMES[name] != "train")
+SPLIT_WORD = re.compile(rf"(?:^|(?<=[-_.]))({OTHERS})(?=$|[-_.])")
 # the number of a file that is one of several, and the hash behind it, as in train-00000-of-00004-0a1b2c3d4e5f6071
 FILE_NUMBER = re.compile(r"[-_.]?\d+(?:[-_.]of[-_.]\d+)?(?:-[0-9a-f]{16})?$")
+CACHE = re.compile(
+    r"cache-.*\.arrow"
+)  # what `map` of the datasets library leaves beside the state.json of a set on disk
 ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|authors|changelog|contributing|citation)\b.*")  # not stories
 NAMES_SHOWN = 3  # in a line, before "and 5 more"
 
@@ -68,7 +74,7 @@ def find_story_files(path, file_is_story=False):
 
     path = hub_revision(path)
     files, left_aside = list_files(path)
-    stories, real_files, uncompressed = [], set(), set(files)
+    stories, real_files, uncompressed = [], set(), {file for file in files if file.stat().st_size}
     # a file that has its real path here goes by that path, not by a link's
     for file in sorted(files, key=lambda file: (file.resolve() != path.resolve() / file.relative_to(path), file)):
         stem, kind, codec = split_name(file.name)
@@ -80,6 +86,8 @@ def find_story_files(path, file_is_story=False):
             left_aside["a compressed copy"].append(file)
         elif not file.stat().st_size:
             left_aside["0 bytes"].append(file)
+        elif CACHE.fullmatch(file.name) and file.with_name("state.json") in uncompressed:
+            left_aside["a cache of the datasets library"].append(file)
         elif kind == ".txt" and ABOUT.fullmatch(stem.lower()):
             left_aside["about the stories"].append(file)
         else:

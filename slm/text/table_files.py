@@ -1,6 +1,7 @@
 """The stories of .parquet and .arrow files: batches of a column, whatever type its text has."""
 
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -15,8 +16,10 @@ def understand_table(content, column):
     """(description, read, rows) of a table: `read()` yields the text in `column` of each row, or a `BadRow`."""
     opened = open_parquet if content.kind == ".parquet" else open_arrow
     with opened(content.file) as (schema, rows, _):
-        check_type(column_type(schema, column, content.file), column, content.file)
-    return str(content), lambda: read_table(content, column, opened), rows
+        path, kind = find_column(schema, column, content.file)
+        check_type(kind, column, content.file)
+    cut = ", without the mark at its end: is it whole?" if is_stream_without_end(content.file) else ""
+    return f"{content}{cut}", lambda: read_table(content, path, opened), rows
 
 
 @contextlib.contextmanager
@@ -40,7 +43,7 @@ def open_parquet(file):
         yield (
             parquet.schema_arrow,
             parquet.metadata.num_rows,
-            lambda column: parquet.iter_batches(BATCH_ROWS, columns=[column]),
+            lambda path: parquet.iter_batches(BATCH_ROWS, columns=[".".join(path)]),
         )
 
 
@@ -54,8 +57,8 @@ def open_arrow(file):
         opened.seek(0)
         reader = (pyarrow.ipc.open_file if is_file else pyarrow.ipc.open_stream)(opened)
 
-        def batches(column):
-            name = column if column in reader.schema.names else column.split(".")[0]
+        def batches(path):
+            name = path[0]
             read = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
             for batch in read:
                 check_offsets(batch.select([name]))
@@ -63,6 +66,15 @@ def open_arrow(file):
                     yield batch.select([name]).slice(start, BATCH_ROWS)
 
         yield reader.schema, None, batches
+
+
+def is_stream_without_end(file):
+    """Whether a file is an Arrow stream that does not end as most writers end it: it may be cut between two batches."""
+    with opening(file), file.open("rb") as opened:
+        if opened.read(4) != b"\xff\xff\xff\xff":
+            return False
+        opened.seek(-8, os.SEEK_END)
+        return opened.read() != b"\xff\xff\xff\xff\0\0\0\0"
 
 
 def check_offsets(batch):
@@ -76,24 +88,23 @@ def check_offsets(batch):
             raise
 
 
-def column_type(schema, column, where):
-    """The type of a column; `a.b` is the column b of the struct a. Raises UserError where there is none."""
+def find_column(schema, column, where):
+    """(path, type) of a column: [name], or for `a.b`, the column b of the struct a, [name, inner name, ...].
+
+    Raises UserError where there is not exactly one.
+    """
     import pyarrow
 
-    path = [column] if column in schema.names else column.split(".")
-    nested = [
-        f"{field.name}.{inner.name}" for field in schema if pyarrow.types.is_struct(field.type) for inner in field.type
-    ]
-    if len(path) == 1 or path[0] not in schema.names:
-        check_column(column, [*schema.names, *nested], where)
-        return schema.field(column).type
-    kind = schema.field(path[0]).type
-    for name in path[1:]:
-        inner = [field.name for field in kind] if pyarrow.types.is_struct(kind) else []
-        if name not in inner:
-            check_column(column, [*schema.names, *nested], where)
-        kind = kind.field(name).type
-    return kind
+    def columns(fields):  # names may have dots in them
+        for field in fields:
+            yield [field.name], field.type
+            if pyarrow.types.is_struct(field.type):
+                yield from (([field.name, *path], kind) for path, kind in columns(field.type))
+
+    found = sorted(columns(schema), key=lambda column: len(column[0]))
+    names = [".".join(path) for path, _ in found]
+    check_column(column, names, where)
+    return found[names.index(column)]
 
 
 def check_type(kind, column, where):
@@ -109,14 +120,13 @@ def check_type(kind, column, where):
         raise UserError(f"column {column!r} of {where} holds {first_line(kind)}, not text{fix}")
 
 
-def read_table(content, column, opened):
+def read_table(content, path, opened):
     import pyarrow.compute
 
-    with opened(content.file) as (schema, _, batches):
-        inner = [] if column in schema.names else column.split(".")[1:]
+    with opened(content.file) as (_, _, batches):
         row = 1
-        for batch in batches(column):
-            values = pyarrow.compute.struct_field(batch.column(0), inner) if inner else batch.column(0)
+        for batch in batches(path):
+            values = pyarrow.compute.struct_field(batch.column(0), path[1:]) if path[1:] else batch.column(0)
             yield from texts(values, content.file, row)
             row += batch.num_rows
 

@@ -12,7 +12,9 @@ BLOCK_BYTES = 2**17  # small enough for a processor's cache
 LONGEST_STORY = 2**27  # characters: a text in which nothing separates stories must not fill the memory
 MARKERS = re.compile(r"<\|endoftext\|>|<\|startoftext\|>")
 LONGEST_MARKER = len("<|startoftext|>")
+OTHER_MARKERS = re.compile(r"(?i)<\|end_?of_?text\|>|<\|(?:eot_id|im_end)\|>|</s>|<eos>")  # read as text
 BLANK_LINES = re.compile(r"\n\s*\n")
+JSON = re.compile(r'\s*\[?\s*\{\s*"[^"\n]{1,64}"\s*:')
 LOOK_PARAGRAPHS = 2000
 # how paragraphs of a novel or a play begin, and stories rarely do
 SPEECH = re.compile(r"[\"'\u2018-\u201e\u2039\u203a\xab\xbb\u300c\u300e\u2013\u2014-]|[^\n]{1,40}:\n")
@@ -27,6 +29,17 @@ def has_marker(content):
             return True
         end = (end + block)[-LONGEST_MARKER:]
     return False
+
+
+def is_json(content):
+    """Whether a text file begins as rows of JSON: an object with a name in it, or a list of these."""
+    return JSON.match(next(text_blocks(content))) is not None
+
+
+def other_marker(content):
+    """The first end of a text, as others write it, at the beginning of a text file; None where there is none."""
+    found = OTHER_MARKERS.search(next(text_blocks(content)))
+    return found and found[0]
 
 
 class Paragraphs(NamedTuple):

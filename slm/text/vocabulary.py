@@ -9,8 +9,10 @@ from concurrent.futures import Future
 from slm.errors import wait_for
 from slm.text import tokenizer
 
-LONG_WORD = re.compile(r"\S{1000}")  # the time to train a vocabulary grows with the square of a word's length
+# the time to train a vocabulary grows with the square of a word's length; whitespace may be one, too
+LONG_WORD = re.compile(r"\S{1000}|\s{1000}")
 SAMPLE_BYTES = 2**25  # of text that a vocabulary is trained on
+PIECE = 2**20  # letters of a story that are sampled together
 FITTING_VOCAB_SIZES = (512, 8192)  # the bounds of `fitting_vocab_size`
 
 
@@ -84,7 +86,7 @@ def interruptible(function):
 
 
 def without_long_words(story):
-    """The pieces of a story, cut within words of 1,000 letters and more; their vocabulary is that of the pieces."""
+    """The pieces of a story, which is cut within words and whitespace of 1,000 letters and more."""
     start = 0
     for word in LONG_WORD.finditer(story) if len(story) >= 1000 else ():
         yield story[start : word.end()]
@@ -92,12 +94,13 @@ def without_long_words(story):
     yield story[start:]
 
 
-def spread_sample(stories, most_bytes=SAMPLE_BYTES):
+def spread_sample(stories, most_bytes=SAMPLE_BYTES, piece=PIECE):
     """(sample, text_bytes): every n-th story, n the smallest power of two that leaves at most `most_bytes` of text, and
-    the bytes of all stories.
+    the bytes of all stories. A story of more than `piece` letters counts as several: a novel must not fill the memory.
     """
     sample, size, step, text_bytes = [], 0, 1, 0
-    for number, story in enumerate(stories):
+    pieces = (story[i : i + piece] for story in stories for i in range(0, len(story), piece))
+    for number, story in enumerate(pieces):
         story_bytes = len(story if story.isascii() else story.encode())
         text_bytes += story_bytes
         if number % step == 0:
