@@ -394,7 +394,10 @@ MISTAKES = {
 def test_mistakes(empty, mistake):
     (empty / "good.txt").write_text("One.\n\nTwo.")
     (empty / "empty.txt").write_text("")
-    os.mkfifo(empty / "pipe.txt")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(empty / "pipe.txt")
+    elif "pipe" in mistake:
+        pytest.skip("pipes with names are Unix's")
     (empty / "hollow.jsonl").write_text('{"text": ""}\n{"text": null}\n')
     (empty / "latin.txt").write_bytes("One.\n\ncafé\n".encode("latin-1"))
     (empty / "half").mkdir()
