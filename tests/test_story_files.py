@@ -470,6 +470,7 @@ QUOTES = {  # of tab-separated files: lines, and what their texts are
         ["text", '"Two', 'lines."', "Two.", '"Tom: ""Hi."""'],
         ["Two\nlines.", "Two.", 'Tom: "Hi."'],
     ),
+    "around nothing": (["text\tid", '""\t1', '"Hi."\t2'], ["", "Hi."]),
     "behind a blank line": (["", '"text"', '"Hi."'], ["Hi."]),
 }
 

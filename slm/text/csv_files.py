@@ -97,7 +97,7 @@ def tab_file_has_quotes(content, fields):
 
     Quotes enclose fields where they enclose each name of the header; where that gives fewer rows of other lengths than
     the header's; and in one column where it gives a quotation over several lines an end. Where each line has as many
-    tabs as the header, quotes that are doubled inside of others show it.
+    tabs as the header, quotes that are doubled inside of others show it, and those around nothing.
     """
     doubled = broken = enclosed = False
     others = 0
@@ -108,7 +108,7 @@ def tab_file_has_quotes(content, fields):
         enclosed = enclosed or (not number and len(quoted) == fields)
         others += len(parts) != fields
         broken = broken or any(not QUOTED.fullmatch(part) for part in quoted)
-        doubled = doubled or any('""' in part[1:-1] for part in quoted)
+        doubled = doubled or any(part == '""' or '""' in part[1:-1] for part in quoted)
     if enclosed or others or (broken and fields == 1):
         return others_with_quotes(content, fields) < (math.inf if enclosed else max(others, 1))
     return doubled and not broken
