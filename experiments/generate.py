@@ -25,7 +25,8 @@ from slm.files import atomic_write, current, lock_folder, make_folder, publish, 
 from slm.models.generation import Batch, newer_half, prefill
 from slm.models.load import load_model
 from slm.options import OptionParser, add_model_option
-from slm.text.corpus import TokenFile, count_tokens
+from slm.text.corpus import TokenFile
+from slm.text.nanogpt_corpus import count_tokens
 from slm.text.prepared_folder import PREPARED_FILES, check_name, write_description
 
 STEPS = 256  # tokens per row between two writes

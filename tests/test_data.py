@@ -13,7 +13,7 @@ import torch
 
 from slm.errors import UserError
 from slm.text import corpus as corpus_module
-from slm.text import tokenizer
+from slm.text import nanogpt_corpus, tokenizer
 from slm.text.corpus import Corpus, TokenFile
 from slm.training.batches import TrainBatches, validation_batches
 
@@ -351,7 +351,7 @@ def test_a_folder_of_another_program(foreign):
 def test_another_programs_tokens_are_counted_once(foreign, monkeypatch):
     counts = Corpus(foreign).meta["splits"]
     with monkeypatch.context() as patch:
-        patch.setattr(corpus_module, "count_tokens", lambda *_: pytest.fail("counted again"))
+        patch.setattr(nanogpt_corpus, "count_tokens", lambda *_: pytest.fail("counted again"))
         assert Corpus(foreign).meta["splits"] == counts
     np.array([700] * 50, np.uint16).tofile(foreign / "val.bin")
     counts = Corpus(foreign).meta["splits"]

@@ -1,6 +1,5 @@
 """A prepared folder, data/NAME, as it is read: its description, its vocabulary, its token files."""
 
-import contextlib
 import errno
 import functools
 import hashlib
@@ -13,11 +12,10 @@ import numpy as np
 
 from slm.commands import prepare_command
 from slm.errors import UserError, first_line, print_note
-from slm.files import NEW, atomic_write, current, read_json
-from slm.text import tokenizer
+from slm.files import current
+from slm.text.nanogpt_corpus import describe_gpt2_tokens, is_from_another_program
 from slm.text.prepared_folder import is_tokenizer_of, read_meta
 
-OTHER_PROGRAM = "another program"  # the source of a corpus without meta.json
 PART_TOKENS = 2**24
 LARGEST_TOKENIZER = 2**24  # bytes; GPT-2's has 0.8 million
 OPENINGS = 5  # of a folder that prepare.py replaces at that moment
@@ -187,80 +185,3 @@ def read_text(path):
     if not path.is_file() or path.stat().st_size > LARGEST_TOKENIZER:
         raise ValueError(f"{path.name} is no file of at most {LARGEST_TOKENIZER:,} bytes")
     return path.read_text()
-
-
-def is_from_another_program(folder):
-    """Whether a folder holds token files of nanoGPT or the tutorial: train.bin, val.bin or validation.bin, no more."""
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    ours = {"meta.json", "tokenizer.tiktoken", NEW}
-    return "train.bin" in there and bool(there & {"val.bin", "validation.bin"}) and not there & ours
-
-
-def describe_gpt2_tokens(folder, files):
-    """(meta.json, the tokenizer's text) of the token files of another program, taken as GPT-2's tokens.
-
-    files: {split: TokenFile}. What was counted is kept in `.counts.json`, since that takes a second per GB. Raises
-    UserError where they cannot be that.
-    """
-    if (folder / "meta.pkl").exists():
-        raise UserError(f"{folder}/meta.pkl says that the tokens are characters: only GPT-2's tokens can be used")
-    if {"val.bin", "validation.bin"} <= {path.name for path in folder.iterdir()}:
-        print_note(f"{folder} has a val.bin and a validation.bin: the latter is read; move the one that is not yours")
-    encoding, kept = tokenizer.gpt2(), folder / ".counts.json"
-    stats = {name: os.fstat(file.file.fileno()) for name, file in files.items()}
-    identity = {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
-    splits = None
-    with contextlib.suppress(OSError, ValueError):
-        splits = kept_counts(read_json(kept), identity, files)
-    if not splits:
-        splits = {name: count_tokens(file, encoding) for name, file in files.items()}
-        with contextlib.suppress(UserError), atomic_write(kept) as file:
-            file.write(json.dumps({"identity": identity, "splits": splits}).encode())
-    text = tokenizer.to_text(encoding)
-    return {
-        "source": OTHER_PROGRAM,
-        "splits": splits,
-        "vocab_size": encoding.n_vocab,
-        "dtype": "uint16",
-        "end_of_text": encoding.eot_token,
-        "tokenizer_sha256": tokenizer.sha256(text),
-    }, text
-
-
-def kept_counts(counted, identity, files):
-    """The splits in the contents of `.counts.json`, or None where they are not those of these files."""
-    if not isinstance(counted, dict) or counted.get("identity") != identity:
-        return None
-    splits = counted.get("splits")
-    for name, file in files.items():
-        split = splits.get(name) if isinstance(splits, dict) else None
-        whole = isinstance(split, dict) and all(type(split.get(key)) is int for key in ("stories", "text_bytes"))
-        if not whole or split.get("tokens") != file.tokens:
-            return None
-    return splits
-
-
-def count_tokens(file, encoding):
-    """The stories, tokens and bytes of text of a TokenFile, as in meta.json.
-
-    Raises UserError where it has other ids than those of `encoding`, or holds wider numbers than uint16.
-    """
-    lengths = np.array([len(encoding.decode_single_token_bytes(i)) for i in range(encoding.n_vocab)])
-    lengths[encoding.eot_token] = 0
-    counts, upper_half = np.zeros(2**16, np.int64), 0
-    for part in file.parts():
-        counts += np.bincount(part, minlength=2**16)
-        upper_half = max(upper_half, int(part[1::2].max(initial=0)))
-    # the upper half of a number below 2**18; no text has one of the first four tokens at each second place
-    if file.tokens >= 8 and upper_half <= 3:
-        raise UserError(f"{file.path} holds ids of 32 or 64 bits, and this program reads uint16: write it as uint16")
-    if file.size % 2 or not file.tokens:
-        raise UserError(f"{file.path} is no flat array of uint16 ids: prepare the text again")
-    file.check_ids(encoding.n_vocab)
-    if not counts[256:].any():
-        raise UserError(f"{file.path} holds characters or bytes (no id is above 255): only GPT-2's tokens can be used")
-    return {
-        "stories": int(counts[encoding.eot_token]),
-        "tokens": file.tokens,
-        "text_bytes": int(counts[: encoding.n_vocab] @ lengths),
-    }

@@ -14,7 +14,7 @@ from slm.config import SHORTENED_WARMUP
 from slm.errors import counted, printable
 from slm.models.generation import generate, prompt_tokens
 from slm.terminal import fill, terminal_columns
-from slm.text.corpus import OTHER_PROGRAM
+from slm.text.nanogpt_corpus import OTHER_PROGRAM
 from slm.training import compilation, micro_batch
 
 SECONDS_BETWEEN_LINES = 10  # where no terminal shows a bar

@@ -9,7 +9,8 @@ import torch
 from model import GPT
 from slm import devices
 from slm.errors import UserError, counted
-from slm.text.corpus import OTHER_PROGRAM, Corpus
+from slm.text.corpus import Corpus
+from slm.text.nanogpt_corpus import OTHER_PROGRAM
 from slm.training import compilation, resume
 from slm.training.batches import TrainBatches
 from slm.training.distributed import ProcessGroup
