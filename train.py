@@ -31,7 +31,7 @@ import torch
 from slm import devices
 from slm.config import TrainConfig, config_help, merge_config
 from slm.config_parser import command_line_layers
-from slm.errors import UserError, run_script
+from slm.errors import UserError, run_script, say
 from slm.options import asks_for_help
 from slm.training import compilation, micro_batch, resume, snapshot
 from slm.training.optimizers import make_optimizer
@@ -272,7 +272,7 @@ def evaluate_only(config, set_by, loaded, group, path):
     score = setup.evaluate(setup.model, setup.evaluate.micro_batch(setup.model, config.micro_batch_size))
     if setup.group.is_main:
         setup.corpus.compare(loaded.get("corpus"), path)
-        print(f"{path}: {score}")
+        say(f"{path}: {score}")
     setup.group.close()
 
 
