@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from slm import devices
-from slm.errors import UserError, counted, run_script
+from slm.errors import UserError, counted, run_script, say
 from slm.evaluation import report
 from slm.evaluation.copies import known_texts
 from slm.evaluation.likelihood import COUNTED_TOKENS, ModelScorer, NgramScorer
@@ -124,7 +124,7 @@ def evaluate(loaded, corpus, device, dtype, options, sampling):
 
 def print_table(figures, block_size):
     step = f", step {figures['step']:,}" if figures["step"] else ""
-    print(f"{figures['model']}{step}, {figures['parameters'] / 1e6:.1f} M parameters, on {figures['data']}")
+    say(f"{figures['model']}{step}, {figures['parameters'] / 1e6:.1f} M parameters, on {figures['data']}")
     validation = figures["validation"]
     print(f"{Score(validation['loss'], validation['bits_per_byte'])}, {validation['tokens']:,} tokens\n")
     for line in report.sense_lines(figures["sense"], figures["left_out"], block_size):

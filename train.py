@@ -31,7 +31,7 @@ import torch
 from slm import devices
 from slm.config import TrainConfig, config_help, merge_config
 from slm.config_parser import command_line_layers
-from slm.errors import UserError, run_script
+from slm.errors import UserError, run_script, say
 from slm.options import asks_for_help
 from slm.training import compilation, micro_batch, resume, snapshot
 from slm.training.evaluation import SenseEvaluator
@@ -273,9 +273,9 @@ def evaluate_only(config, set_by, loaded, group, path):
     score = setup.evaluate(setup.model, setup.evaluate.micro_batch(setup.model, config.micro_batch_size))
     if setup.group.is_main:
         setup.corpus.compare(loaded.get("corpus"), path)
-        print(f"{path}: {score}")
+        say(f"{path}: {score}")
         if config.sense:
-            print(SenseEvaluator(setup.corpus, config.block_size, print).line(setup.model))
+            say(SenseEvaluator(setup.corpus, config.block_size, say).line(setup.model))
     setup.group.close()
 
 

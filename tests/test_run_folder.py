@@ -224,6 +224,21 @@ def test_the_command_moves_an_earlier_run(here):
     assert (here / "out/small.1/best.pt").read_bytes() == before != (here / "out/small/best.pt").read_bytes()
 
 
+def test_a_name_that_commands_a_terminal(here):
+    """It is spelled out wherever the scripts print it."""
+    name = "out/red\x1b[31m"
+    for script, *arguments in (
+        ("train.py", *SMALL_RUN, f"--out_dir={name}"),
+        ("train.py", *SMALL_RUN, f"--out_dir={name}", "--init_from=resume", "--max_iters=14"),
+        ("train.py", *SMALL_RUN, f"--out_dir={name}", "--eval_only"),
+        ("sample.py", f"--model={name}", "--max_new_tokens=1"),
+        ("evaluate.py", f"--model={name}", "--num_samples=2", "--pairs=2", "--max_new_tokens=2"),
+    ):
+        result = call(script, *arguments)
+        printed = result.out + result.err
+        assert result.status == 0 and "\x1b" not in printed and "red\\x1b[31m" in printed, (script, printed)
+
+
 def test_out_itself_can_be_the_folder(here):
     """nanoGPT's default out_dir: a second run there leaves the runs inside it alone, and sample.py finds it."""
     assert call("train.py", *SMALL_RUN, "--out_dir=out").status == 0

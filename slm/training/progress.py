@@ -144,7 +144,7 @@ class Progress:
 
     def print(self, text):
         if self.is_main:
-            tqdm.write(text)
+            tqdm.write(printable(text, keep="\n"))
 
     def start(self, step):
         """Show the bar, and start the clock at `step`."""
