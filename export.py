@@ -34,16 +34,16 @@ from slm.training.log import read_sense
 from slm.training.optimizers import describe_optimizer
 
 
-def main():
+def parse_options():
+    """(options, what the target is: "page", "gguf" or "folder"). Raises UserError where it cannot be made."""
     parser = OptionParser(__doc__)
     parser.required("model", "the run, a checkpoint file, or another model to convert")
     parser.required("target", "the folder to make, or a file that ends in .html or .gguf")
     parser.option("--gguf", False, "write model.gguf for llama.cpp into the folder too")
     options = parser.parse()
-    target = Path(user_path(options.target))
-    suffix = target.suffix.lower()
-    page, gguf = suffix in (".html", ".htm"), suffix == ".gguf"
-    if (page or gguf) and options.gguf:
+    options.target = target = Path(user_path(options.target))
+    kind = {".html": "page", ".htm": "page", ".gguf": "gguf"}.get(target.suffix.lower(), "folder")
+    if kind != "folder" and options.gguf:
         raise UserError(
             f"--gguf writes into a folder, and {target} is a file: export it into a folder by a second command"
         )
@@ -51,12 +51,17 @@ def main():
         raise UserError(f"{target} is not UTF-8: give another name")
     if not target.name:
         raise UserError(f"{target} is this folder itself: give the name of a new one")
-    if target.exists() and (page or gguf or not target.is_dir() or any(target.iterdir())):
+    if target.exists() and (kind != "folder" or not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists: give a new name, or remove it first")
+    return options, kind
 
+
+def main():
+    options, kind = parse_options()
+    target = options.target
     loaded = load_model(options.model)
     model, encoding, name = loaded.model, loaded.encoding, target.resolve().name
-    if page:
+    if kind == "page":
         gpt2.check_logits(model, gpt2.gpt2_parameters(model))
         from slm.models.to_page import describe_measured, save_story_page
 
@@ -67,7 +72,7 @@ def main():
             model, encoding, target, printable(trained_as), describe_measured(loaded.val_loss, loaded.val_bpb, sense)
         )
         size = target.stat().st_size
-    elif gguf:
+    elif kind == "gguf":
         make_folder(target.parent, f"{target} goes into it")
         gpt2.check_logits(model, gpt2.gpt2_parameters(model))
         with atomic_write(target) as file:

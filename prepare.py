@@ -138,8 +138,8 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
             encoding = train_vocabulary(splits["train"], asked)
             packages.append("tokenizers")
         counts, leaked = encode_splits(splits, leaks, "drop_leaks" in recipe, encoding, threads, partial)
-        for split, counted in counts.items():
-            if not counted["stories"]:
+        for split in counts:
+            if not counts[split]["stories"]:
                 why = f"empty rows: {splits[split].empty:,}"
                 why += f"; --drop_leaks leaves {leaked:,} out" if leaked and "drop_leaks" in recipe else ""
                 raise UserError(f"the {split} split of {name} has no stories ({why}): add some, or leave the split out")

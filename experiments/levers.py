@@ -113,11 +113,12 @@ class Runs:
         self.longest = 0.0  # seconds of a run, from its start to its line
         for row in read_table(TABLE, FIELDS):
             if all(row[name] == setting[name] for name in SETTING):
-                self.keep(row["lever"], int(row["seed"]), row["val_loss"])
+                self.keep(row)
 
-    def keep(self, lever, seed, loss):
+    def keep(self, row):
+        lever, seed = row["lever"], int(row["seed"])
         self.taken.add((lever, seed))
-        self.losses.setdefault(lever, {})[seed] = float(loss)
+        self.losses.setdefault(lever, {})[seed] = figure(row, "val_loss")
 
     def work(self, gpu):
         """Take runs until there is none, or until the next would end after the deadline."""
@@ -136,7 +137,7 @@ class Runs:
                 seconds = time.monotonic() - start
                 with self.lock:
                     add(TABLE, FIELDS, row)
-                    self.keep(*run, row["val_loss"])
+                    self.keep(row)
                     self.longest = max(self.longest, seconds if compiled else 0)
                 compiled = True
                 print(f"{run[0]}, seed {run[1]}: {float(row['val_loss']):.4f} nats, {seconds:.0f} s", flush=True)
@@ -175,10 +176,16 @@ def try_levers(options):
 # -- what the table says ----------------------------------------------------------------------------------------------
 
 
+def figure(row, name):
+    """A row's loss or bits per byte; NaN where it is not finite, since the run has diverged."""
+    value = float(row[name])
+    return value if np.isfinite(value) else np.nan
+
+
 def slope(rows):
     """Nats per unit of the logarithm of the tokens, of the runs of `base` of all lengths; None of one length."""
-    runs = [(int(row["tokens"]), float(row["val_loss"])) for row in rows if row["lever"].partition("@")[0] == "base"]
-    runs = [run for run in runs if np.isfinite(run[1])]
+    base = [row for row in rows if row["lever"].partition("@")[0] == "base"]
+    runs = [(int(row["tokens"]), loss) for row in base if np.isfinite(loss := figure(row, "val_loss"))]
     tokens, losses = np.array(runs).T if runs else ([], [])
     return np.polyfit(np.log(tokens), losses, 1)[0] if len(set(tokens)) > 1 else None
 
@@ -192,7 +199,7 @@ def summary(rows):
     by_lever, nats = {}, slope(rows)
     for row in rows:
         by_lever.setdefault(row["lever"], []).append(row)
-    losses = {lever: [float(row["val_loss"]) for row in of_lever] for lever, of_lever in by_lever.items()}
+    losses = {lever: [figure(row, "val_loss") for row in of_lever] for lever, of_lever in by_lever.items()}
     finite = [some for some in losses.values() if np.isfinite(some).all()]  # the others have diverged
     squares = sum(np.var(some) * len(some) for some in finite)
     freedom = sum(len(some) - 1 for some in finite)
@@ -203,7 +210,7 @@ def summary(rows):
         line = {"lever": lever, "runs": runs, "loss": mean}
         line["deviation"] = np.std(losses[lever], ddof=1) if runs > 1 else None
         for name in ("val_bpb", "seconds"):
-            line[name] = np.mean([float(row[name]) for row in of_lever])
+            line[name] = np.mean([figure(row, name) for row in of_lever])
         if base and lever != "base":
             line["difference"] = mean - means["base"]
             line["error"] = deviation and deviation * (1 / runs + 1 / len(base)) ** 0.5

@@ -111,6 +111,7 @@ NEEDED = {
 }
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("name", READERS)
 def test_any_cell_of_a_table_may_be_damaged(name, tmp_path, capsys):
     """It is one sentence that names the file, the line and the column, or the reader goes on without it."""

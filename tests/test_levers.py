@@ -316,9 +316,11 @@ def test_the_table(capsys):
     assert "good 2 1.9500 0.0000" in " ".join(printed.split()) and "+4.9%" in printed
 
 
-def test_a_lever_that_diverges_hides_nothing_of_the_others(capsys):
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("loss", ["nan", "inf", "-inf"])
+def test_a_lever_that_diverges_hides_nothing_of_the_others(loss, capsys):
     rows = [row("base", 1, 2.01), row("base", 2, 1.99), row("base@0.9", 1, 2.1, tokens=round(10**6 * math.exp(-0.1)))]
-    rows = [row("wild", 1, "nan"), row("wild", 2, 1.9), *rows, row("base@0.8", 1, "nan", tokens=800_000)]
+    rows = [row("wild", 1, loss), row("wild", 2, 1.9), *rows, row("base@0.8", 1, loss, tokens=800_000)]
     lines = {line["lever"]: line for line in levers.summary(rows)}
     assert next(iter(lines)) == "base" and lines["base"]["deviation"] == pytest.approx(0.0002**0.5)
     assert math.isnan(lines["wild"]["loss"]) and lines["base@0.9"]["saved"] == pytest.approx(0, abs=1e-3)

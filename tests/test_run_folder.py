@@ -94,7 +94,7 @@ def test_an_earlier_run_moves_aside(tmp_path, lines):
 
 
 def test_a_run_that_never_came_to_a_checkpoint(tmp_path, lines):
-    """It leaves nothing to move, and stands in nobody's way."""
+    """It leaves nothing to move, and the next one takes its folder."""
     folder = new_folder(tmp_path / "run", lines)
     folder.add_line(line(2))
     folder.close()

@@ -447,9 +447,8 @@ def test_a_header_that_is_missing(tmp_path):
     with pytest.raises(UserError, match=r"no line with the names of columns.*the number of the column, 1 to 2"):
         read(tmp_path / "a.csv")
     assert texts_of(tmp_path / "a.csv", column="2") == stories
-    write(
-        tmp_path / "c.csv", "".join(f'"{text}",{1 + i % 2}\n' for i, text in enumerate(stories))
-    )  # the first ends in 1
+    rows = [f'"{text}",{1 + i % 2}\n' for i, text in enumerate(stories)]  # a 1 is in the first, too
+    write(tmp_path / "c.csv", "".join(rows))
     assert texts_of(tmp_path / "c.csv", column="1") == stories
     write(tmp_path / "b.csv", "id,text\n" + "".join(f'{i},"{text}"\n' for i, text in enumerate(stories)))
     with pytest.raises(UserError, match="no column '2': give --text_column one of id, text"):

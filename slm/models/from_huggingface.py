@@ -6,6 +6,7 @@ refused with the reason.
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from slm.errors import UserError, counted, first_line, print_note
 from slm.files import read_json, read_regular
@@ -162,6 +163,44 @@ def read_safetensors(path):
         raise UserError(f"{path} is damaged ({first_line(error)}): download or export it again") from error
 
 
+class TokenizerFiles(NamedTuple):
+    vocabulary: dict  # {token in letters: id}
+    merges: list  # of "left right" or [left, right]
+    added: dict  # {token: id} of special tokens
+    as_in_gpt2: bool  # whether a text is cut into words as by GPT-2
+
+
+def read_tokenizer_files(folder, name):
+    """The `TokenizerFiles` of a Hugging Face folder, None where it has none. Raises UserError, or what damage does."""
+    path = folder / "tokenizer_config.json"
+    settings = read_json(path, LARGEST_TOKENIZER) if path.exists() else {}
+    spaced, made_by = settings.get("add_prefix_space"), settings.get("tokenizer_class") or SAME_FILES[0]
+    if (folder / "tokenizer.json").exists():
+        whole = read_json(folder / "tokenizer.json", LARGEST_TOKENIZER)
+        bpe, cut = whole["model"], whole["pre_tokenizer"] or {}
+        as_in_gpt2 = (
+            not whole.get("normalizer")
+            and bpe.get("type", "BPE") == "BPE"
+            and cut.get("type") == "ByteLevel"
+            and not (spaced or cut.get("add_prefix_space"))
+            and cut.get("use_regex", True)
+            and not any(bpe.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
+        )
+        added = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
+        return TokenizerFiles(bpe["vocab"], bpe["merges"], added, as_in_gpt2)
+    if not str(made_by).startswith(SAME_FILES):
+        raise UserError(
+            f"{name} comes without a tokenizer.json, and its tokenizer is a {plain(made_by)}: of other files only"
+            " GPT-2's can be used"
+        )
+    if not (folder / "vocab.json").exists():
+        return None
+    vocabulary = read_json(folder / "vocab.json", LARGEST_TOKENIZER)
+    lines = read_regular(folder / "merges.txt", LARGEST_TOKENIZER).decode().splitlines()
+    merges = [line for line in lines if line and not line.startswith("#version")]
+    return TokenizerFiles(vocabulary, merges, {}, not spaced)
+
+
 def read_tokenizer(folder, config, name):
     """(encoding, token_ids) of a Hugging Face folder; GPT-2's, if it has no tokenizer and the size fits.
 
@@ -169,42 +208,18 @@ def read_tokenizer(folder, config, name):
     tokens first. Raises UserError where a text would get other tokens than by byte-pair encoding of GPT-2's kind.
     """
     try:
-        path = folder / "tokenizer_config.json"
-        settings = read_json(path, LARGEST_TOKENIZER) if path.exists() else {}
-        spaced, made_by = settings.get("add_prefix_space"), settings.get("tokenizer_class") or SAME_FILES[0]
-        if (folder / "tokenizer.json").exists():
-            whole = read_json(folder / "tokenizer.json", LARGEST_TOKENIZER)
-            bpe, cut = whole["model"], whole["pre_tokenizer"] or {}
-            vocabulary, merges = bpe["vocab"], bpe["merges"]
-            special = {token["content"]: token["id"] for token in whole.get("added_tokens", [])}
-            as_in_gpt2 = (
-                not whole.get("normalizer")
-                and bpe.get("type", "BPE") == "BPE"
-                and cut.get("type") == "ByteLevel"
-                and not (spaced or cut.get("add_prefix_space"))
-                and cut.get("use_regex", True)
-                and not any(bpe.get(key) for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"))
-            )
-        elif not str(made_by).startswith(SAME_FILES):
-            raise UserError(
-                f"{name} comes without a tokenizer.json, and its tokenizer is a {plain(made_by)}: of other files only"
-                " GPT-2's can be used"
-            )
-        elif (folder / "vocab.json").exists():
-            vocabulary = read_json(folder / "vocab.json", LARGEST_TOKENIZER)
-            lines = read_regular(folder / "merges.txt", LARGEST_TOKENIZER).decode().splitlines()
-            merges = [line for line in lines if line and not line.startswith("#version")]
-            special, as_in_gpt2 = {}, not spaced
-        else:
+        files = read_tokenizer_files(folder, name)
+        if files is None:
             return gpt2.gpt2_tokenizer(config["vocab_size"], name)
-        merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+        vocabulary, added, as_in_gpt2 = files.vocabulary, files.added, files.as_in_gpt2
+        merges = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in files.merges]
         tokens = sorted((token for token in vocabulary if len(token) == 1), key=vocabulary.get)
         tokens += list(dict.fromkeys(left + right for left, right in merges))
-        added, special = special, vocabulary | special
-        if not all(type(token) is int for token in special.values()):
+        ids = vocabulary | added
+        if not all(type(token) is int for token in ids.values()):
             raise ValueError("an id is no number")
-        token_ids = [special[token] for token in tokens]
-        token_ids.append(special.get(tokenizer.ENDOFTEXT, config["eos_token_id"]))
+        token_ids = [ids[token] for token in tokens]
+        token_ids.append(ids.get(tokenizer.ENDOFTEXT, config["eos_token_id"]))
         if len(set(token_ids)) < len(token_ids):
             raise ValueError("two tokens have one id")
     except PermissionError as error:
@@ -217,7 +232,7 @@ def read_tokenizer(folder, config, name):
             f"the tokenizer of {name} does not cut and merge as GPT-2's does, and no other kind can be used"
         )
     kept = set(token_ids)
-    left_out = [token for token, i in special.items() if i not in kept]
+    left_out = [token for token, i in ids.items() if i not in kept]
     if cut_off := [token for token in left_out if token not in added and token.startswith(tokenizer.LETTERS[ord(" ")])]:
         raise UserError(
             f"the tokenizer of {name} is damaged: no merge makes {len(cut_off)} of its tokens, such as"

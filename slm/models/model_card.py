@@ -55,16 +55,12 @@ def describe_initial_model(init_from):
     return path.parent.name if path.suffix == ".pt" else path.name
 
 
-def model_card(saved, model, corpus, name, optimizer=None):
-    """The text of README.md. It has a row for what is known: another program's model brings no numbers.
+def describe_model(saved, model, optimizer=None):
+    """{name: value} of the card's table, of what is known: another program's model brings no numbers.
 
     optimizer: in words; without them, the name that the checkpoint has.
     """
     config, shape = saved["config"], model.config
-    licence, data = describe_data(saved, corpus)
-    front = ["library_name: transformers", "pipeline_tag: text-generation"]
-    front += [f"license: {licence}"] if licence else []
-    front += [f"datasets:\n- {TINYSTORIES}"] if TINYSTORIES in data else []
     whole = shape.vocab_size == GPT2_VOCAB_SIZE
     vocabulary = "GPT-2's byte-pair encoding" if whole else "a byte-level byte-pair encoding, cut as GPT-2 cuts"
     rows = {
@@ -99,7 +95,16 @@ def model_card(saved, model, corpus, name, optimizer=None):
         rows["seed"] = config["seed"]
         if config["init_from"] not in ("scratch", "resume"):
             rows["fine-tuned from"] = f"`{describe_initial_model(config['init_from'])}`"
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return rows
+
+
+def model_card(saved, model, corpus, name, optimizer=None):
+    """The text of README.md; corpus: see `read_corpus`; optimizer: see `describe_model`."""
+    context, (licence, data) = model.config.block_size, describe_data(saved, corpus)
+    front = ["library_name: transformers", "pipeline_tag: text-generation"]
+    front += [f"license: {licence}"] if licence else []
+    front += [f"datasets:\n- {TINYSTORIES}"] if TINYSTORIES in data else []
+    table = "\n".join(f"| {key} | {value} |" for key, value in describe_model(saved, model, optimizer).items())
     newline = "\n"
     return f"""---
 {newline.join(front)}
@@ -128,7 +133,7 @@ prompt, `{ENDOFTEXT}` is that token.
 of each story too, and the model unlearns to end: mask by place instead, with
 `labels = input_ids.masked_fill(attention_mask == 0, -100)`.
 
-**Limits.** A prompt and its story have {shape.block_size} tokens together, and generation ends there. `max_length` ends
+**Limits.** A prompt and its story have {context} tokens together, and generation ends there. `max_length` ends
 it sooner, and counts the prompt; with `max_new_tokens` transformers warns that both are set. The model knows the words
 and the world of its corpus and invents what it says: do not rely on it.
 

@@ -95,9 +95,9 @@ def is_a_row(header):
 def tab_file_has_quotes(content, fields):
     """Whether the quotes of a tab-separated file enclose fields. The format has none; spreadsheets write them.
 
-    Quotes enclose fields where they enclose each name of the header; where that gives fewer rows of other lengths than
-    the header's; and in one column where it gives a quotation over several lines an end. Where each line has as many
-    tabs as the header, quotes that are doubled inside of others show it, and those around nothing.
+    If quotes enclose each name of the header, they enclose fields in the whole file, unless one has no end. If lines
+    have more or fewer tabs than the header, they enclose fields if that leaves fewer such rows; so they do in a single
+    column if a text goes on in the next line. Else doubled quotes inside of others show it, and quotes around nothing.
     """
     doubled = broken = enclosed = False
     others = 0

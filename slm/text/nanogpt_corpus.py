@@ -9,6 +9,7 @@ import numpy as np
 from slm.errors import UserError, print_note
 from slm.files import NEW, atomic_write, read_json
 from slm.text import tokenizer
+from slm.values import check_values
 
 OTHER_PROGRAM = "another program"  # the source of a corpus without meta.json
 
@@ -34,7 +35,7 @@ def describe_gpt2_tokens(folder, files):
     stats = {name: os.fstat(file.file.fileno()) for name, file in files.items()}
     identity = {name: [stat.st_size, stat.st_mtime_ns, stat.st_ino] for name, stat in stats.items()}
     splits = None
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, UserError):
         splits = kept_counts(read_json(kept), identity, files)
     if not splits:
         splits = {name: count_tokens(file, encoding) for name, file in files.items()}
@@ -51,17 +52,14 @@ def describe_gpt2_tokens(folder, files):
     }, text
 
 
-def kept_counts(counted, identity, files):
-    """The splits in the contents of `.counts.json`, or None where they are not those of these files."""
-    if not isinstance(counted, dict) or counted.get("identity") != identity:
-        return None
-    splits = counted.get("splits")
-    for name, file in files.items():
-        split = splits.get(name) if isinstance(splits, dict) else None
-        whole = isinstance(split, dict) and all(type(split.get(key)) is int for key in ("stories", "text_bytes"))
-        if not whole or split.get("tokens") != file.tokens:
-            return None
-    return splits
+def kept_counts(contents, identity, files):
+    """The splits in the contents of `.counts.json`, None where they are of other files. Raises UserError for damage."""
+    check_values(contents, {"identity": (dict,), "splits": (dict,)}, "")
+    splits = contents["splits"]
+    for name in files:
+        check_values(splits.get(name), {"stories": (int, 0), "tokens": (int, 0), "text_bytes": (int, 0)}, "")
+    is_theirs = all(splits[name]["tokens"] == file.tokens for name, file in files.items())
+    return splits if is_theirs and contents["identity"] == identity else None
 
 
 def count_tokens(file, encoding):

@@ -17,9 +17,8 @@ OTHERS = "|".join(name for name in SPLIT_NAMES if SPLIT_NAMES[name] != "train")
 SPLIT_WORD = re.compile(rf"(?:^|(?<=[-_.]))({OTHERS})(?=$|[-_.])")
 # the number of a file that is one of several, and the hash behind it, as in train-00000-of-00004-0a1b2c3d4e5f6071
 FILE_NUMBER = re.compile(r"[-_.]?\d+(?:[-_.]of[-_.]\d+)?(?:-[0-9a-f]{16})?$")
-CACHE = re.compile(
-    r"cache-.*\.arrow"
-)  # what `map` of the datasets library leaves beside the state.json of a set on disk
+# what `map` of the datasets library leaves beside the state.json of a set on disk
+CACHE = re.compile(r"cache-.*\.arrow")
 ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|authors|changelog|contributing|citation)\b.*")  # not stories
 NAMES_SHOWN = 3  # in a line, before "and 5 more"
 
@@ -61,22 +60,12 @@ def list_files(root):
     return sorted(files), left_aside
 
 
-def find_story_files(path, file_is_story=False):
-    """({split: [file, ...]}, note) of a file or a folder; the note is a line that names the files of each split.
-
-    The files of a folder must be of one kind, compressed or not, else UserError. What describes the stories is left
-    aside: a README, and .json files beside another kind. file_is_story: only folders name a split, not files.
-    """
-    if path.is_file():
-        return {"train": [path]}, f"train: {path.name}"
-    if not path.is_dir():
-        raise UserError(f"{path} is neither a file nor a folder: --dataset takes one of these")
-
-    path = hub_revision(path)
-    files, left_aside = list_files(path)
+def list_stories(root):
+    """(files, left_aside) of `list_files`, where only what may hold stories, each story once, is among the files."""
+    files, left_aside = list_files(root)
     stories, real_files, uncompressed = [], set(), {file for file in files if file.stat().st_size}
     # a file that has its real path here goes by that path, not by a link's
-    for file in sorted(files, key=lambda file: (file.resolve() != path.resolve() / file.relative_to(path), file)):
+    for file in sorted(files, key=lambda file: (file.resolve() != root.resolve() / file.relative_to(root), file)):
         stem, kind, codec = split_name(file.name)
         if not kind:
             left_aside[f"not {KIND_NAMES}"].append(file)
@@ -94,9 +83,22 @@ def find_story_files(path, file_is_story=False):
             uncompressed.add(file.with_suffix("") if codec else file)
             stories.append(file)
             real_files.add(file.resolve())
-    if not stories:
-        stories = left_aside.pop("about the stories", [])
-    stories.sort()
+    return sorted(stories or left_aside.pop("about the stories", [])), left_aside
+
+
+def find_story_files(path, file_is_story=False):
+    """({split: [file, ...]}, note) of a file or a folder; the note is a line that names the files of each split.
+
+    The files of a folder must be of one kind, compressed or not, else UserError. What describes the stories is left
+    aside: a README, and .json files beside another kind. file_is_story: only folders name a split, not files.
+    """
+    if path.is_file():
+        return {"train": [path]}, f"train: {path.name}"
+    if not path.is_dir():
+        raise UserError(f"{path} is neither a file nor a folder: --dataset takes one of these")
+
+    path = hub_revision(path)
+    stories, left_aside = list_stories(path)
     kinds = {kind: [file for file in stories if kind_of(file) == kind] for kind in KINDS}
     kinds = {kind: files for kind, files in kinds.items() if files}
     if len(kinds) > 1 and ".json" in kinds:
