@@ -39,7 +39,7 @@ def say_missing(kind, error, trace):
 
 def required_packages():
     """The names in requirements.txt; none where it is not there."""
-    import re
+    import re  # here: until this module is imported, Ctrl-C is an exception
 
     if not os.path.exists(REQUIREMENTS):
         return []

@@ -125,36 +125,6 @@ def test_tokens_are_ours(exported):
     assert settings["model_input_names"] == list(fast("a")), "GPT-2 adds token types in, if it is given them"
 
 
-@pytest.mark.parametrize(
-    "corpus", [[], {"splits": []}, {"splits": {"train": {"stories": "x", "tokens": 1}}}, {"source": 5}]
-)
-def test_a_card_without_the_corpus_where_its_description_is_damaged(tmp_path, corpus):
-    if isinstance(corpus, dict):
-        corpus |= {"tokenizer_sha256": tokenizer.sha256("a vocabulary")}
-    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
-    saved = {"config": {"dataset": "mine"}, "step": 1}
-    card = model_card(saved, lively_model(300), read_corpus(tmp_path / "best.pt", "a vocabulary"), "name")
-    assert "`mine`. Say here" in card
-
-
-def test_a_description_of_another_run(tmp_path):
-    """A checkpoint may be copied beside one."""
-    corpus = {"source": "sample", "tokenizer_sha256": tokenizer.sha256("a vocabulary")}
-    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
-    assert read_corpus(tmp_path / "best.pt", "a vocabulary")["source"] == "sample"
-    assert read_corpus(tmp_path / "best.pt", "another") == {}
-
-
-def test_a_checkpoint_with_some_numbers(folder):
-    """A loss without the bits per byte, a name that is no UTF-8: a card of what is there."""
-    half_a_pair = "\udcff"
-    config = {"init_from": f"out/{half_a_pair} x", "dataset": f"a{half_a_pair}"}
-    save_run(folder / "run/best.pt", val_loss=1.5, config=config)
-    assert call("export.py", "run", "made").status == 0
-    card = (folder / "made/README.md").read_text()
-    assert "1.5000 nats" in card and "bits per byte" not in card and "`a\\udcff`" in card
-
-
 def test_end_of_text_in_a_text_is_the_token(exported):
     fast, eot = AutoTokenizer.from_pretrained(exported.folder), exported.encoding.eot_token
     assert fast.bos_token_id == fast.eos_token_id == fast.pad_token_id == eot
@@ -329,6 +299,49 @@ def test_data_and_licence(source, licence, words):
     assert ("datasets" in front) == (source == "roneneldan/TinyStories")
 
 
+@pytest.mark.parametrize(
+    "corpus", [[], {"splits": []}, {"splits": {"train": {"stories": "x", "tokens": 1}}}, {"source": 5}]
+)
+def test_a_card_without_the_corpus_where_its_description_is_damaged(tmp_path, corpus):
+    if isinstance(corpus, dict):
+        corpus |= {"tokenizer_sha256": tokenizer.sha256("a vocabulary")}
+    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
+    saved = {"config": {"dataset": "mine"}, "step": 1}
+    card = model_card(saved, lively_model(300), read_corpus(tmp_path / "best.pt", "a vocabulary"), "name")
+    assert "`mine`. Say here" in card
+
+
+def test_a_description_of_another_run(tmp_path):
+    """A checkpoint may be copied beside one."""
+    corpus = {"source": "sample", "tokenizer_sha256": tokenizer.sha256("a vocabulary")}
+    (tmp_path / "config.json").write_text(json.dumps({"corpus": corpus}))
+    assert read_corpus(tmp_path / "best.pt", "a vocabulary")["source"] == "sample"
+    assert read_corpus(tmp_path / "best.pt", "another") == {}
+
+
+def test_a_checkpoint_with_some_numbers(folder):
+    """A loss without the bits per byte, a name that is no UTF-8: a card of what is there."""
+    half_a_pair = "\udcff"
+    config = {"init_from": f"out/{half_a_pair} x", "dataset": f"a{half_a_pair}"}
+    save_run(folder / "run/best.pt", val_loss=1.5, config=config)
+    assert call("export.py", "run", "made").status == 0
+    card = (folder / "made/README.md").read_text()
+    assert "1.5000 nats" in card and "bits per byte" not in card and "`a\\udcff`" in card
+
+
+def test_a_card_counts_the_tokens_of_the_run():
+    """With another batch after a resume, they are not the steps times today's batch."""
+    config = dict.fromkeys(TRAINING, 1) | {"init_from": "scratch"}
+    saved = {"config": config, "step": 10_000_000}
+    model = lively_model(300)
+    assert f"{10 * model.config.block_size:.1f} M tokens" in model_card(saved, model, {}, "m")
+    card = model_card(saved | {"tokens": 6_400_000}, model, {}, "m", "AdamW and more")
+    assert ": 6.4 M tokens" in card and "AdamW and more, betas" in card
+    assert "average" not in card
+    averaged = model_card(saved | {"config": config | {"ema": 0.05}}, model, {}, "m")
+    assert "| weights | an average over the last 5 % of the steps |" in averaged
+
+
 # -- mistakes, and a target that is whole or not there
 
 
@@ -381,19 +394,6 @@ def test_a_gguf_file_alone(folder):
     assert (folder / "made/small.gguf").read_bytes() == (folder / "small/model.gguf").read_bytes()
     assert_mistake(call("export.py", "run", "made/small.gguf"), "small.gguf exists")
     assert_mistake(call("export.py", "run", "other.GGUF", "--gguf"), "--gguf", "other.GGUF is a file")
-
-
-def test_a_card_counts_the_tokens_of_the_run():
-    """With another batch after a resume, they are not the steps times today's batch."""
-    config = dict.fromkeys(TRAINING, 1) | {"init_from": "scratch"}
-    saved = {"config": config, "step": 10_000_000}
-    model = lively_model(300)
-    assert f"{10 * model.config.block_size:.1f} M tokens" in model_card(saved, model, {}, "m")
-    card = model_card(saved | {"tokens": 6_400_000}, model, {}, "m", "AdamW and more")
-    assert ": 6.4 M tokens" in card and "AdamW and more, betas" in card
-    assert "average" not in card
-    averaged = model_card(saved | {"config": config | {"ema": 0.05}}, model, {}, "m")
-    assert "| weights | an average over the last 5 % of the steps |" in averaged
 
 
 def test_padding_by_place_keeps_the_end_of_a_story(small_folder):
