@@ -18,8 +18,10 @@ def understand_table(content, column):
     with opened(content.file) as (schema, rows, _):
         path, kind = find_column(schema, column, content.file)
         check_type(kind, column, content.file)
-    cut = ", without the mark at its end: is it whole?" if is_stream_without_end(content.file) else ""
-    return f"{content}{cut}", lambda: read_table(content, path, opened), rows
+    words = str(content)
+    if content.kind == ".arrow" and is_stream_without_end(content.file):
+        words += ", without the mark at its end: is it whole?"
+    return words, lambda: read_table(content, path, opened), rows
 
 
 @contextlib.contextmanager
