@@ -141,7 +141,7 @@ def prepare(recipe, folder, threads, encoding=None, streaming=False, allow_bad_r
         for split in counts:
             if not counts[split]["stories"]:
                 why = f"empty rows: {splits[split].empty:,}"
-                why += f"; --drop_leaks leaves {leaked:,} out" if leaked and "drop_leaks" in recipe else ""
+                why += f"; --drop_leaks leaves {leaked:,} out" if leaked else ""
                 raise UserError(f"the {split} split of {name} has no stories ({why}): add some, or leave the split out")
         if sources.source_stamp(name) != stamp:
             raise UserError(f"{name} changed while it was read: run the same command again")

@@ -124,6 +124,12 @@ def test_braces_of_a_story_are_no_json(tmp_path, text):
     assert texts_of(tmp_path / "a.txt") == [text]
 
 
+def test_the_formats_of_several_files(tmp_path):
+    for name, encoding in (("a", "utf-8"), ("b", "utf-16"), ("c", "utf-8")):
+        (tmp_path / f"{name}.txt").write_bytes("One.\n\nTwo.".encode(encoding))
+    assert read(*tmp_path.iterdir())[1].startswith("format: txt (2 files); txt, UTF-16 (1 file); ")
+
+
 def test_a_text_without_blank_lines(tmp_path):
     write(tmp_path / "a.txt", "One line.\n" * 500)
     assert read(tmp_path / "a.txt")[0] == [("One line.\n" * 500).strip()]
@@ -151,7 +157,7 @@ def test_a_folder_of_text_files(tmp_path, files, paragraphs, whole):
     assert len(texts_of(*paths)) == files
 
 
-def test_a_marker_in_one_file_parts_the_stories_of_all(tmp_path):
+def test_a_marker_in_one_file_separates_the_stories_of_all(tmp_path):
     (tmp_path / "a.txt").write_text("One\n\nstill\n\none.")
     (tmp_path / "b.txt").write_text("Two" + "." * 100)
     (tmp_path / "c.txt").write_text(f"Three.{START}Four.")

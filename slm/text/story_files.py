@@ -1,11 +1,12 @@
 """Which reader a file of stories gets, after a look at its content, and the line that says what was understood."""
 
+import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.text import text_files
 from slm.text.content import look
 from slm.text.csv_files import understand_csv
@@ -56,8 +57,9 @@ def understand(files, column="text", file_is_story=None):
         return StoryFile(content.file, *reader(content, column))
 
     understood = [story_file(content) for content in contents]
-    counts = Counter(file.description for file in understood).most_common()
-    described = [text + (f" ({count} files)" if len(counts) > 1 or count > 1 else "") for text, count in counts]
+    formats = Counter(file.description for file in understood).most_common()
+    described = [f"{text} ({counted(count, 'file')})" for text, count in formats]
+    described = described if len(contents) > 1 else [formats[0][0]]
     more = f"; and {len(described) - DESCRIPTIONS_SHOWN} other formats" if len(described) > DESCRIPTIONS_SHOWN else ""
     how = [separated] if kinds[".txt"] else []
     if len(kinds[".txt"]) < len(contents):
@@ -107,5 +109,5 @@ def reason_for_whole_files(contents):
         return f"of {count:,} paragraphs {speech:,} begin as speech and {chapters:,} are a chapter's heading"
     half = statistics.median(look.count for look in looks)
     if len(contents) >= SEVERAL_FILES and half <= FEW_PARAGRAPHS:
-        return f"half of the files have at most {half:g} paragraphs"
+        return f"half of the files have at most {counted(math.ceil(half), 'paragraph')}"
     return ""
