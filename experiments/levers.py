@@ -177,7 +177,7 @@ def try_levers(options):
 
 
 def figure(row, name):
-    """A row's loss or bits per byte; NaN where it is not finite, since the run has diverged."""
+    """A number of a row; NaN where it is not finite: the run has diverged."""
     value = float(row[name])
     return value if np.isfinite(value) else np.nan
 

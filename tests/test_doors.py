@@ -24,7 +24,7 @@ import pytest
 import torch
 from conftest import SMALL_RUN, small_config
 from safetensors.torch import load_file
-from test_from_huggingface import split
+from test_from_huggingface import save_shards
 
 import train
 from model import GPT, GPTConfig
@@ -125,7 +125,7 @@ def whole(workshop, tmp_path_factory):
     to_huggingface.save_huggingface(loaded.model, loaded.encoding, folder / "folder")
     shutil.copytree(folder / "folder", folder / "several")
     (folder / "several/model.safetensors").unlink()
-    split(load_file(folder / "folder/model.safetensors"), folder / "several", ["a.safetensors", "b.safetensors"])
+    save_shards(load_file(folder / "folder/model.safetensors"), folder / "several", ["a.safetensors", "b.safetensors"])
     model = GPT(GPTConfig(50257, block_size=8, n_layer=1, n_head=1, n_embd=4, bias=False))
     arguments = {"n_layer": 1, "n_head": 1, "n_embd": 4, "block_size": 8, "vocab_size": 50304, "bias": False}
     (folder / "nano").mkdir()

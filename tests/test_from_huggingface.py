@@ -78,7 +78,7 @@ def test_weights_in_several_files_and_16_bits(folder, made):
     assert torch.equal(read.transformer.h[0].mlp.c_fc.weight, expected)
 
 
-def split(tensors, folder, names):
+def save_shards(tensors, folder, names):
     """Write the weights into files of these names, with an index; returns the index's path."""
     keys = sorted(tensors)
     owner = {key: names[i % len(names)] for i, key in enumerate(keys)}
@@ -97,8 +97,8 @@ def test_an_index_says_which_files(folder, made):
     for names in (["a.safetensors", "b.safetensors"], ["model-00001-of-00001.safetensors"], three[:2]):
         shutil.rmtree("several", ignore_errors=True)
         shutil.copytree(made[0], "several", ignore=shutil.ignore_patterns("model.safetensors"))
-        split(wrong, Path("several"), three)
-        index = split(right, Path("several"), names)
+        save_shards(wrong, Path("several"), three)
+        index = save_shards(right, Path("several"), names)
         assert_same_logits(load("several")[0], made[1])
         assert_same_logits(load("several")[0], GPT2LMHeadModel.from_pretrained("several").eval())
         assert_same_logits(load(f"several/{names[0]}")[0], made[1])
@@ -107,7 +107,7 @@ def test_an_index_says_which_files(folder, made):
             with pytest.raises(UserError, match=r"twice|missing"):
                 load("several")
         save_file(right, "several/model.safetensors")
-        split(wrong, Path("several"), three)
+        save_shards(wrong, Path("several"), three)
         assert_same_logits(load("several")[0], made[1])  # one file comes before several
 
 
