@@ -12,7 +12,7 @@ from slm.errors import UserError, counted, first_line, print_note
 from slm.files import read_json, read_regular
 from slm.models import gpt2
 from slm.models.checkpoint import TIED
-from slm.models.tensor_file import by_name, check_tensors, read_tensors
+from slm.models.tensor_file import by_name, read_tensors
 from slm.text import tokenizer
 from slm.values import check_values, shown
 
@@ -141,10 +141,7 @@ def read_weights(folder, name):
             key = str(key)
             if not key.endswith((".attn.bias", ".attn.masked_bias")):  # the causal mask, which older versions keep
                 found.append((key if key.startswith(("transformer.", "lm_head.")) else f"transformer.{key}", tensor))
-    parameters = by_name(found, name)
-    check_tensors(parameters, name, TIED)
-    parameters = {key: tensor.float() for key, tensor in parameters.items()}
-    return gpt2.transpose_matrices(parameters)
+    return gpt2.transpose_matrices({key: tensor.float() for key, tensor in by_name(found, name, TIED).items()})
 
 
 def read_safetensors(path):

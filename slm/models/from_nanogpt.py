@@ -4,6 +4,7 @@ import re
 
 from slm.errors import UserError
 from slm.models import gpt2
+from slm.models.checkpoint import TIED
 from slm.models.tensor_file import by_name
 from slm.values import is_valid, shown
 
@@ -32,6 +33,7 @@ def from_nanogpt(contents, path):
             if not str(name).endswith(".attn.bias")
         ),
         path,
+        TIED,
     )
     has_bias = any(name.endswith(".bias") for name in parameters)
     shape = {name: arguments[name] for name in names[:4]} | {"bias": arguments.get("bias", has_bias)}

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from slm.errors import UserError
-from slm.models.checkpoint import TIED, parse_config
-from slm.models.tensor_file import check_tensors
+from slm.models.checkpoint import parse_config
 from slm.text import tokenizer
 from slm.values import is_valid, shown
 
@@ -104,11 +103,10 @@ def check_logits(model, parameters):
 def as_checkpoint(parameters, shape, encoding, token_ids, where):
     """Another program's GPT-2 as the contents of a checkpoint of ours, trained for 0 steps.
 
-    parameters: {GPT-2's name: tensor}, matrices as nn.Linear keeps them. shape: n_layer, n_head, n_embd, block_size and
-    bias. token_ids: for each id of `encoding`, the row of the embedding that it has in the other program; other rows,
-    such as padding, stay behind. Raises UserError, which names `where`.
+    parameters: {GPT-2's name: tensor} of `by_name`, which has checked them; matrices as nn.Linear keeps them. shape:
+    n_layer, n_head, n_embd, block_size and bias. token_ids: for each id of `encoding`, the row of the embedding that it
+    has in the other program; other rows, such as padding, stay behind. Raises UserError, which names `where`.
     """
-    check_tensors(parameters, where, TIED)
     for name in (EMBEDDING, POSITIONS):
         if name not in parameters or parameters[name].dim() != 2:
             raise UserError(f"{where} is no whole GPT-2: it lacks {name}")

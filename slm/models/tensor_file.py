@@ -56,8 +56,11 @@ def read_tensors(path):
         raise UserError(f"{path} is not a file of torch.save, or damaged: use another file") from error
 
 
-def by_name(pairs, where):
-    """{name: tensor} of (name, tensor) pairs. Raises UserError, which names `where`, where two have one name."""
+def by_name(pairs, where, tied=None):
+    """{name: tensor} of (name, tensor) pairs, checked: see `check_tensors`. Raises UserError, which names `where`.
+
+    Two pairs with one name are a mistake, too.
+    """
     tensors = {}
     for name, tensor in pairs:
         if name in tensors:
@@ -65,6 +68,7 @@ def by_name(pairs, where):
                 f"{where} has {shown(name)} twice, and one of them is not the model's: save the model again"
             )
         tensors[name] = tensor
+    check_tensors(tensors, where, tied)
     return tensors
 
 
