@@ -13,10 +13,8 @@ import json
 import os
 import random
 import re
-import resource
 import shutil
 import signal
-import sys
 import zipfile
 from pathlib import Path
 
@@ -38,7 +36,7 @@ from slm.training import log, resume, run_folder, snapshot
 from slm.training.optimizers import load_state
 from slm.training.train_state import TrainState
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="alarms and limits of memory are Unix's")
+resource = pytest.importorskip("resource", reason="alarms and limits of memory are Unix's")
 SECONDS, MEMORY = 10, 2**30
 
 

@@ -97,6 +97,10 @@ class HubStream(io.RawIOBase):
     def tell(self):
         return self.opened.tell()
 
+    def close(self):
+        self.opened.close()
+        super().close()
+
 
 def find_hub_files(dataset, config, streaming):
     """({split: [file, ...]}, notes) of a data set on the hub. Raises UserError.
