@@ -50,7 +50,7 @@ KINDS = {"he": "boy", "she": "girl"}
 BEASTS = "rabbit bear fox mouse squirrel hedgehog badger beaver".split()
 ELDERS = "Mom Dad Grandma Grandpa".split()
 
-# Phrases that any plot may use. Unlike a slot, a phrase is chosen anew each time.
+# Phrases that any plot may use. Unlike a slot, a phrase is chosen again each time.
 PHRASES = {
     "someone": "a [little|small|young|kind little|cheerful little|curious little] {kind} [named|named|called] {hero}",
     "child_home": "[in a small house near the forest|in a yellow house on a hill|in a little town by a river"

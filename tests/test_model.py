@@ -168,7 +168,7 @@ def test_padding_is_never_predicted():
 
 
 class Rotary(GPT):
-    """Somebody's change: no table of positions, and a head with weights of its own."""
+    """Somebody's change: no table of positions, and a head with other weights than the embedding."""
 
     def __init__(self, config, untied=False):
         super().__init__(config)
