@@ -175,10 +175,11 @@ def choose_splits(source, fraction):
         return splits, None, Leaks(splits["validation"])
     least = LEAST_STORIES if fraction == VALIDATION_FRACTION else 0
     splits, repeated = split_off_validation(splits["train"], fraction, least)
-    say_story("last", source.splits["train"].last)
     if source.splits["train"].stories == 1:
         end = next(iter(splits["validation"]))
         say(f"one continuous text: its last {len(end):,} letters are for validation")
+    else:
+        say_story("last", source.splits["train"].last)
     return splits, repeated, None
 
 
@@ -186,7 +187,7 @@ def train_vocabulary(train, vocab_size):
     """The encoding of a vocabulary that is trained on a split; vocab_size: None for what fits."""
     bar = tqdm(train, "vocabulary: reading", total=train.rows, disable=None, unit=" stories", unit_scale=True)
     encoding, reason = vocabulary.train_vocabulary(bar, vocab_size)
-    say(f"vocabulary: {encoding.n_vocab:,} tokens, trained on the stories, {reason}")
+    say(f"vocabulary: {encoding.n_vocab:,} tokens, trained on the stories{reason and f', {reason}'}")
     return encoding
 
 

@@ -160,7 +160,22 @@ def test_a_slow_run_says_early_how_long_it_takes(clock, printed):
     for step in (1, 2):
         clock.now += 24
         run.step(step)
-    assert printed == ["step 1/600  loss 10.824  5.5 K tokens/s  3:59:36 left"]
+    early = ["step 1/600  loss 10.824  5.5 K tokens/s  3:59:36 left"]
+    assert printed == early
+    run.close()
+
+
+def test_an_early_line_is_not_said_again(clock, printed):
+    run = Progress(TrainConfig(max_iters=600), is_main=True, tokens_per_step=1024)
+    run.start(0)
+    clock.now += 15.0
+    run.step(5)
+    assert len(printed) == 1
+    show(run, step=5)
+    assert len(printed) == 1
+    clock.now += 11.0
+    show(run, step=9)
+    assert len(printed) == 2
     run.close()
 
 

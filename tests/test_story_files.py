@@ -36,8 +36,8 @@ TEXT_FILES = {
     "markers only": (f"{END}\n{END}\n", []),
     "lines of \\r": (f"One.\rStill one.\r \r\rTwo.\r{MARK}\rThree.\r", ["One.\nStill one.", "Two.", "Three."]),
     "lines of \\r and of \\r\\n": (
-        "One.\rEnd.\r\r" + "x" * 70_000 + "\r\nEnd.",
-        ["One.\nEnd.", "x" * 70_000 + "\nEnd."],
+        "y" * 20_000 + "\rEnd.\r\r" + "x" * 70_000 + "\r\nEnd.",
+        ["y" * 20_000 + "\nEnd.", "x" * 70_000 + "\nEnd."],
     ),
     "a \\r in lines of \\n": ("One\r\rstill.\n\nTwo.", ["One\r\rstill.", "Two."]),
     "long characters": (f"日本語{END}🦊🐰 {START} é", ["日本語", "🦊🐰", "é"]),
@@ -134,6 +134,18 @@ def test_a_text_without_blank_lines(tmp_path):
     write(tmp_path / "a.txt", "One line.\n" * 500)
     assert read(tmp_path / "a.txt")[0] == [("One line.\n" * 500).strip()]
     assert "no blank line in it: the file is one text" in understood(tmp_path / "a.txt")
+
+
+@pytest.mark.parametrize("begin", ["", "The Hill\n\n", "The Hill\n\nby a fox\n\n"])
+@pytest.mark.parametrize("end", ["\n\nThe end.", "\n\n2026\n\nThe end."])
+def test_a_title_is_no_story_beside_a_long_text(tmp_path, begin, end):
+    """As a story it would train a model that the text validates, or the other way round."""
+    write(tmp_path / "a.txt", begin + "\n".join(PARAGRAPHS) + end)
+    texts, note = read(tmp_path / "a.txt")
+    assert texts == [begin + "\n".join(PARAGRAPHS) + end]
+    assert "one has more than nine tenths of the letters: the file is one text (--blank_lines" in note
+    write(tmp_path / "a.txt", begin + "\n".join(PARAGRAPHS[:5]) + "\n\n" + "\n".join(PARAGRAPHS[5:10]) + end)
+    assert len(texts_of(tmp_path / "a.txt")) > 1, "two stories of a length"
 
 
 def test_a_novel_too_long_to_be_one_text(tmp_path, monkeypatch):

@@ -45,7 +45,7 @@ def test_the_size_that_fits():
     encoding, reason = vocabulary.train_vocabulary(iter(texts))
     assert encoding.n_vocab == fitting and f"fits {size:,} bytes" in reason
     asked, reason = vocabulary.train_vocabulary(iter(texts), 700)
-    assert asked.n_vocab == 700 and reason == "as --vocab_size or the recipe says"
+    assert asked.n_vocab == 700 and reason == ""
 
 
 def test_more_tokens_than_a_text_has():

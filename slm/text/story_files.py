@@ -1,6 +1,5 @@
 """Which reader a file of stories gets, after a look at its content, and the line that says what was understood."""
 
-import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -12,12 +11,14 @@ from slm.text.content import look
 from slm.text.csv_files import understand_csv
 from slm.text.json_files import understand_json
 from slm.text.rows import BadRow
+from slm.text.splits import SHORTEST_TEXT
 from slm.text.story_bytes import TABLES
 from slm.text.table_files import understand_table
 
 # so many .txt files, with at most so many paragraphs in the half of them, have a story each
 SEVERAL_FILES, FEW_PARAGRAPHS = 5, 20
 SPEECH_SHARE, MANY_PARAGRAPHS, CHAPTERS = 0.2, 20, 2  # so much speech, among so many; or so many headings: one text
+ONE_PARAGRAPH = 0.9  # of all letters: what is left is a title or a note, and neither trains nor validates a model
 DESCRIPTIONS_SHOWN = 3
 
 
@@ -100,14 +101,17 @@ def read_between_blank_lines(content):
 def reason_for_whole_files(contents):
     """Why text files without <|endoftext|> are whole texts, in words; "" where blank lines separate their stories."""
     looks = [text_files.look_at_paragraphs(content) for content in contents]
-    count, speech, chapters = map(sum, zip(*looks, strict=True)) if looks else (0, 0, 0)
+    count, speech, chapters, letters, _ = map(sum, zip(*looks, strict=True)) if looks else (0, 0, 0, 0, 0)
     if count <= len(contents):
         return "no <|endoftext|> and no blank line in it" if count else ""
     if any(content.file.stat().st_size > text_files.LONGEST_STORY for content in contents):
         return ""
     if count >= MANY_PARAGRAPHS and (speech >= SPEECH_SHARE * count or chapters >= CHAPTERS):
         return f"of {count:,} paragraphs {speech:,} begin as speech and {chapters:,} are a chapter's heading"
+    longest = max(look.longest for look in looks)
+    if count < MANY_PARAGRAPHS and longest > max(ONE_PARAGRAPH * letters, SHORTEST_TEXT):
+        return f"of {count:,} paragraphs one has more than nine tenths of the letters"
     half = statistics.median(look.count for look in looks)
     if len(contents) >= SEVERAL_FILES and half <= FEW_PARAGRAPHS:
-        return f"half of the files have at most {counted(math.ceil(half), 'paragraph')}"
+        return f"half of the files have at most {counted(int(half), 'paragraph')}"
     return ""

@@ -48,16 +48,20 @@ class Paragraphs(NamedTuple):
     count: int
     speech: int  # how many begin as speech
     chapters: int  # how many are the heading of one
+    letters: int  # of all
+    longest: int  # letters of one
 
 
 def look_at_paragraphs(content):
     """The `Paragraphs` of a text file."""
-    count = speech = chapters = 0
+    count = speech = chapters = letters = longest = 0
     for text in itertools.islice(read_txt(content, BLANK_LINES), LOOK_PARAGRAPHS):
         count += 1
         speech += SPEECH.match(text) is not None
         chapters += CHAPTER.match(text) is not None
-    return Paragraphs(count, speech, chapters)
+        letters += len(text)
+        longest = max(longest, len(text))
+    return Paragraphs(count, speech, chapters, letters, longest)
 
 
 def text_blocks(content):

@@ -29,7 +29,8 @@ def fitting_vocab_size(text_bytes):
 def train_vocabulary(stories, vocab_size=None):
     """(encoding, reason): a vocabulary that is trained on stories, and a phrase that says why it has its size.
 
-    vocab_size: how many tokens; None takes what fits the text, and so do stories with too few words for so many.
+    vocab_size: how many tokens; None takes what fits the text, and so do stories with too few words for so many. The
+    reason is "" where there are as many.
     """
     sample, text_bytes = spread_sample(stories)
     fitting = fitting_vocab_size(text_bytes)
@@ -38,7 +39,7 @@ def train_vocabulary(stories, vocab_size=None):
         fits = "which fits" if encoding.n_vocab == fitting else "which are all in"
         return encoding, f"{fits} {text_bytes:,} bytes of text (--vocab_size takes another number)"
     if encoding.n_vocab == vocab_size:
-        return encoding, "as --vocab_size or the recipe says"
+        return encoding, ""
     reason = f"which fits {text_bytes:,} bytes of text: they have {encoding.n_vocab:,} at most, not {vocab_size:,}"
     return first_tokens(encoding, fitting), reason
 

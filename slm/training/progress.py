@@ -162,6 +162,7 @@ class Progress:
         elif self.is_main and self.bar.disable and not self.speed and now - self.clock > SECONDS_BETWEEN_LINES:
             self.look_early(step)
             self.print("  ".join(self.parts(step).values()))
+            self.last_line = now
 
     def look_early(self, step):
         """Before the first line: what the steps so far say."""
