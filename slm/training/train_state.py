@@ -30,6 +30,7 @@ class TrainState:
     sums: dict = field(default_factory=dict)  # {metric: its sum over these steps}
     failed: float = 0.0  # steps that were skipped because their gradient was not finite
     failed_in_a_row: float = 0.0
+    lr: float = 0.0  # learning rate of the last step
     grad_norm: float = 0.0  # of the last step
     micro_batch: int = 0  # sequences of a forward pass
     dtype: str = ""  # of the forward pass
@@ -37,6 +38,9 @@ class TrainState:
 
     def to_dict(self):
         return asdict(self)
+
+    def is_patience_over(self, patience):
+        return 0 < patience <= self.since_best
 
     @classmethod
     def parse(cls, values, where):
