@@ -66,7 +66,9 @@ class StepMetrics:
     def __init__(self, device, state, group):
         self.group, self.names = group, list(state.sums)
         self.counts = torch.tensor([state.counted, state.failed, state.failed_in_a_row], device=device)
-        self.sums = torch.tensor(list(state.sums.values()), device=device)
+        # float64 adds float32 losses exactly: a resume in the middle of a line, or in other processes, rounds nothing
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # which MPS lacks
+        self.sums = torch.tensor(list(state.sums.values()), dtype=dtype, device=device)
         self.grad_norm = torch.tensor(state.grad_norm, device=device)
 
     def update(self, means, grad_norm, failed):
