@@ -149,7 +149,8 @@ def train(config, set_by, loaded=None, group=None):
 
 def take_step(run):
     config, state = run.config, run.state
-    set_lr(run.stepper.optimizer, get_lr(state.step, config, state.schedule_start))
+    state.lr = get_lr(state.step, config, state.schedule_start)
+    set_lr(run.stepper.optimizer, state.lr)
     seed_dropout(config.seed, state.step, run.setup.group.rank)
     run.stepper.run(run.setup.batches[state.sequences])
     state.step += 1
@@ -182,7 +183,7 @@ def report(run):
 
 def measure(run):
     """{column of log.csv: value} for the steps since the last line. Waits for the device."""
-    config, state = run.config, run.state
+    state = run.state
     run.stepper.metrics.read(state)
     state.seconds += run.recorder.progress.lap(state.step)
     means = {name: total / state.counted if state.counted else math.nan for name, total in state.sums.items()}
@@ -191,20 +192,19 @@ def measure(run):
         "tokens": state.tokens,
         "seconds": state.seconds,
         **means,
-        "lr": get_lr(state.step - 1, config, state.schedule_start),
+        "lr": state.lr,
         "grad_norm": state.grad_norm,
     }
 
 
 def is_check_due(run):
     """Whether to look for signals and failed steps: a look waits for the GPU, so not after each step."""
-    on_cpu = run.setup.device.type == "cpu"
-    interval = 1 if on_cpu else min(run.config.log_interval, MOST_FAILED_STEPS)
+    interval = 1 if run.setup.device.type == "cpu" else min(run.config.log_interval, MOST_FAILED_STEPS)
     return is_validation_due(run) or run.state.step % interval == 0
 
 
 def is_patience_over(run):
-    return 0 < run.config.patience <= run.state.since_best
+    return run.state.is_patience_over(run.config.patience)
 
 
 def must_stop(run):

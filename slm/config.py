@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field, fields
 
-from slm.errors import UserError
+from slm.errors import UserError, counted
 from slm.files import user_path
 from slm.values import check_bounds
 
 
-def option(default, help, at_least=None, above=None, below=None):
-    """A field of TrainConfig; at_least, above, below: the bounds of a number."""
-    return field(default=default, metadata={"help": help, "bounds": (at_least, above, below)})
+def option(default, help, at_least=None, above=None, below=None, may_be_empty=False):
+    """A field of TrainConfig; at_least, above, below: the bounds of a number; may_be_empty: of a text."""
+    metadata = {"help": help, "bounds": (at_least, above, below), "may_be_empty": may_be_empty or default == ""}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -66,7 +67,9 @@ class TrainConfig:
     eval_only: bool = option(False, "print the validation numbers of a checkpoint and exit")
     log_interval: int = option(10, "steps between lines of log.csv", at_least=1, below=2**40)
     sense: bool = option(False, "ask at each validation whether the model makes sense, into log.csv and loss.png")
-    sample_prompt: str = option("Once upon a time", "start of the story shown at each validation; empty: no story")
+    sample_prompt: str = option(
+        "Once upon a time", "start of the story shown at each validation; empty: no story", may_be_empty=True
+    )
     wandb_log: bool = option(False, "send the log to Weights & Biases too (pip install wandb)")
     wandb_project: str = option("tinystories", "project at W&B and in trackio")
     wandb_run_name: str = option("", "name of the run there; empty: out_dir")
@@ -90,9 +93,9 @@ class TrainConfig:
             raise UserError(f"a step of {tokens:,} tokens is too large: give a smaller --batch_size")
         if self.n_embd % self.n_head:
             raise UserError(f"n_embd {self.n_embd} is not divisible by n_head {self.n_head}")
-        steps = min(self.decay_steps, self.max_iters)
-        if self.warmup_iters > steps:
-            raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps} steps: give fewer")
+        if self.warmup_iters > self.schedule_steps:
+            steps = counted(self.schedule_steps, "step")
+            raise UserError(f"warmup_iters {self.warmup_iters} is longer than the run of {steps}: give fewer")
         if self.warm_restart and self.init_from != "resume":  # a new run would move the one that was meant aside
             raise UserError("warm_restart continues a run: give --init_from=resume too, or leave it out")
         if self.decay_lr and self.min_lr > self.learning_rate:
@@ -101,6 +104,11 @@ class TrainConfig:
     @property
     def decay_steps(self):
         return self.lr_decay_iters or self.max_iters
+
+    @property
+    def schedule_steps(self):
+        """Steps after which the rate changes no more, or the run is over: the warm-up has to fit in them."""
+        return min(self.decay_steps, self.max_iters) if self.decay_lr else self.max_iters
 
     @property
     def sequences_per_step(self):
@@ -125,7 +133,7 @@ def merge_config(*layers):
     config.out_dir = user_path(config.out_dir or f"out/{config.dataset}")
     config.compile_cache = user_path(config.compile_cache)
     order = ["default", *(source for source, _ in layers)]
-    steps = min(config.decay_steps, config.max_iters)
+    steps = config.schedule_steps
     shortened_by = max((set_by["max_iters"], set_by["lr_decay_iters"]), key=order.index)
     if config.warmup_iters > steps > 0 and order.index(set_by["warmup_iters"]) < order.index(shortened_by):
         config.warmup_iters, set_by["warmup_iters"] = steps // 10, SHORTENED_WARMUP

@@ -89,6 +89,8 @@ def check_type(name, value, where):
         return int(value)
     if type(value) is not wanted:
         raise UserError(f"{where}: {name} must be {TYPE_NAMES[wanted]}, not {value!r}")
+    if value == "" and not OPTIONS[name].metadata["may_be_empty"]:  # a variable of the shell that is not set
+        raise UserError(f"{where}: {name} needs a value, and what is given is empty")
     return value
 
 
@@ -143,7 +145,7 @@ def read_config_file(path):
 def parse_value(name, text):
     """The value that `text` on a command line gives option `name`. Raises UserError."""
     if OPTIONS[name].type is str:
-        return text
+        return check_type(name, text, "command line")
     try:
         value = evaluate_literal(
             ast.parse({"true": "True", "false": "False"}.get(text.lower(), text), mode="eval").body

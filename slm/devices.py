@@ -52,7 +52,7 @@ def pick_device(name="auto"):
         device = torch.device(name)
     except RuntimeError as error:
         raise UserError(f"unknown device {name!r}: give auto, cpu, cuda, cuda:N or mps") from error
-    if device.type not in ("cpu", "cuda", "mps"):
+    if device.type not in ("cpu", "cuda", "mps") or (device.index and device.type != "cuda"):
         raise UserError(f"device {name!r} is not supported: give auto, cpu, cuda, cuda:N or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UserError(f"device {name!r} is not here: this machine has {torch.cuda.device_count()} CUDA devices")

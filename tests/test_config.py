@@ -272,6 +272,30 @@ def test_a_shortened_run_shortens_the_recipes_warm_up(case):
     assert (set_by["warmup_iters"] == SHORTENED_WARMUP) == (warm_up != 100 and not given)
 
 
+@pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.type is str])
+def test_a_text_that_is_empty(name, config_file):
+    """A variable of the shell that is not set is a mistake, except where an empty text has a meaning."""
+    has_meaning = name in ("out_dir", "sample_prompt", "wandb_run_name", "compile_cache")
+    for read in (
+        lambda: parse_command_line([f"--{name}="])[1],
+        lambda: parse_command_line([f"--{name}", ""])[1],
+        lambda: read_config_file(config_file(f"{name} = ''")),
+    ):
+        if has_meaning:
+            assert read() == {name: ""}
+        else:
+            with pytest.raises(UserError, match=f"{name} needs a value, and what is given is empty"):
+                read()
+
+
+def test_the_end_of_a_decay_means_nothing_without_one():
+    """A constant rate has its warm-up in the whole run."""
+    layers = [("file", {"decay_lr": False, "max_iters": 20, "warmup_iters": 10}), ("line", {"lr_decay_iters": 5})]
+    config, _ = merge_config(*layers)
+    config.check()
+    assert config.warmup_iters == 10
+
+
 def test_a_warm_up_that_the_user_gives_is_never_shortened():
     config, _ = merge_config(("command line", {"max_iters": 50, "warmup_iters": 60}))
     with pytest.raises(UserError, match="warmup_iters 60 is longer than the run of 50 steps"):

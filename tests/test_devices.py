@@ -9,6 +9,7 @@ import torch
 from conftest import PATIENCE, ROOT, environment, start_command
 
 from slm import devices
+from slm.errors import UserError
 
 CPU = torch.device("cpu")
 
@@ -29,6 +30,13 @@ def test_one_machine():
     assert torch.get_num_threads() == 1 and devices.pick_device() == CPU
     assert environment()["GOMP_SPINCOUNT"] == "0" and not {"RANK", "WORLD_SIZE", "HF_TOKEN"} & environment().keys()
     assert shutil.get_terminal_size().columns == 80
+
+
+@pytest.mark.parametrize("name", ["cpu:7", "mps:1", "meta", "nonsense"])
+def test_a_device_that_is_none(name):
+    """A processor has no number that anything would obey."""
+    with pytest.raises(UserError, match=f"device '{name}'.*give auto, cpu, cuda, cuda:N or mps"):
+        devices.pick_device(name)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")

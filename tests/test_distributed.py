@@ -316,9 +316,11 @@ def test_processes_validate_one_model(here, validate):
 
 def test_a_batch_that_does_not_divide(here):
     config, set_by = small_config()
-    group = SimpleNamespace(world_size=3, local_rank=0, together=lambda function: function())
+    group = SimpleNamespace(world_size=3, rank=0, local_rank=0, together=lambda function: function())
     with pytest.raises(UserError, match="8 sequences per step do not divide among 3 processes"):
         set_up(config, set_by, None, group)
+    config.eval_only = True  # a validation takes no step
+    assert set_up(config, set_by, None, group).evaluate.windows
 
 
 # -- the environment --------------------------------------------------------------------------------------------------

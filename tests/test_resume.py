@@ -161,7 +161,7 @@ def test_a_run_of_format_1(whole, here):
         progress = saved["progress"]
         progress["losses"], progress["loss_sum"] = progress.pop("counted"), progress.pop("sums")["train_loss"]
         progress["skipped"], progress["skipped_in_a_row"] = progress.pop("failed"), progress.pop("failed_in_a_row")
-        del progress["sequences"], progress["tokens"], progress["dtype"], saved["tokens"]
+        del progress["sequences"], progress["tokens"], progress["dtype"], progress["lr"], saved["tokens"]
 
     edit_last("cut", age)
     result = call("train.py", *options(12, "cut"), "--init_from=resume")
@@ -372,6 +372,44 @@ def test_a_warm_restart(here):
     assert rates == pytest.approx([train.get_lr(step, config) for step in range(8)])
     more = call("train.py", *again, "--warm_restart", "--max_iters=16")
     assert_mistake(more, "warmup_iters 3 is longer than the 2 steps after the warm restart")
+    more = call("train.py", *again, "--warm_restart", "--max_iters=16", "--lr_decay_iters=60")
+    assert_mistake(more, "warmup_iters 3 is longer than the 2 steps after the warm restart")
+    more = call("train.py", *again, "--warm_restart", "--max_iters=30", "--lr_decay_iters=14")
+    assert_mistake(more, "lr_decay_iters 14 is not after step 14", "give --lr_decay_iters=0, which is max_iters")
+    more = call("train.py", *again, "--warm_restart", "--max_iters=18", "--lr_decay_iters=14", "--decay_lr=False")
+    assert "begins again: warm-up, then a constant rate" in more.out and more.status == 0
+
+
+@pytest.mark.parametrize("change", ["--learning_rate=5e-3", "--warm_restart"])
+@pytest.mark.parametrize("is_old", [False, True])
+def test_the_rate_in_the_log_is_what_the_step_had(whole, change, is_old):
+    """A resume with another rate logs a step of the first half with the rate that it had then."""
+    fives = options(12, "cut", "--log_interval=5", "--eval_interval=5")
+    with signal_in_step(5):
+        assert call("train.py", *fives).status
+    assert "5" not in [row["step"] for row in log_of("out/cut")]
+    if is_old:  # the file of a version that did not keep the rate
+        edit_last("cut", lambda saved: saved["progress"].pop("lr"))
+    assert call("train.py", *fives, "--init_from=resume", change).status == 0
+    (rate,) = [float(row["lr"]) for row in log_of("out/cut") if row["step"] == "5"]
+    assert rate == pytest.approx(train.get_lr(4, small_config("--lr_decay_iters=12")[0]), rel=1e-6)
+
+
+def test_a_rate_that_the_user_raises(here):
+    """A line says that the option changed. None says that the schedule is longer, which it is not."""
+    with signal_in_step(7):
+        assert call("train.py", *options(12, "r")).status
+    result = call("train.py", *options(12, "r"), "--init_from=resume", "--learning_rate=5e-3")
+    assert result.status == 0 and "changed  learning_rate: 0.001 -> 0.005" in result.out
+    assert "warning" not in result.out
+
+
+def test_the_header_of_a_run_that_is_over(here):
+    """It counts the steps that were done, also where fewer are asked for now, in another batch."""
+    assert call("train.py", *options(12, "r")).status == 0
+    result = call("train.py", *options(5, "r"), "--batch_size=800", "--init_from=resume")
+    assert result.status == 0 and "a larger --max_iters trains further" in result.out
+    assert f"run      12 steps of {800 * 32:,} tokens = {12 * 8 * 32:,} tokens =" in result.out
 
 
 def test_patience(here, monkeypatch):
@@ -386,6 +424,13 @@ def test_patience(here, monkeypatch):
     assert "stopped early: 3 validations were not better than the best (--patience)" in result.out
     assert "done: best validation 4.0000 nats per token at step 4" in result.out
     assert last("r")["step"] == 10 and checkpoint.load_checkpoint("out/r/best.pt")["step"] == 4
+    again = [*patient, "--init_from=resume"]
+    assert "patience is over: a larger --patience trains further" in call("train.py", *again).out
+    assert last("r")["step"] == 10
+    losses = iter([4.1, 4.2, 4.3, 4.4])
+    result = call("train.py", *again, "--warm_restart", "--max_iters=20", "--lr_decay_iters=0")
+    assert result.status == 0 and "patience is over" not in result.out
+    assert last("r")["step"] == 16 and "stopped early: 3 validations" in result.out
 
 
 def test_the_least_patience(here, monkeypatch):

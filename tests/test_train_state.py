@@ -74,6 +74,28 @@ def test_a_metric_is_the_mean_over_processes():
     assert sum(shares) / 2 == 9.0 + 1.5
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_stop_changes_no_digit_of_the_log(seed):
+    """The mean of many steps of several processes, of which a stop in the middle keeps the mean over them."""
+    random = torch.Generator().manual_seed(seed)
+    processes = 2 + seed % 3
+    losses = 11 * torch.rand(40, processes, generator=random)
+
+    def after(states, losses):
+        """The state that processes leave which begin with `states`, and the next one's states."""
+        groups = [metrics_of(state, SimpleNamespace(world_size=processes, all_reduce=list)) for state in states]
+        for step in losses.tolist():
+            for metrics, loss in zip(groups, step, strict=True):
+                update(metrics, loss)
+        sums = [sum(values) for values in zip(*(metrics.sums.tolist() for metrics in groups), strict=True)]
+        groups[0].group.all_reduce = lambda _: sums
+        return [read(groups[0])] * processes
+
+    whole = after([None] * processes, losses)
+    halves = after(after([None] * processes, losses[:17]), losses[17:])
+    assert f"{whole[0].sums['train_loss'] / 40:.12g}" == f"{halves[0].sums['train_loss'] / 40:.12g}"
+
+
 def test_steps_that_are_not_finite():
     """They count in no mean; they are counted apart, unless float16's scale is still to blame."""
     metrics = metrics_of()

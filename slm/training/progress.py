@@ -38,7 +38,8 @@ def run_header(config, set_by, setup, state):
     """Lines that say what a run will do."""
     model, corpus, processes = setup.model, setup.corpus, setup.group.world_size
     shape, tokens_per_step = model.config, setup.batches.tokens_per_step
-    tokens = state.tokens + (config.max_iters - state.step) * tokens_per_step
+    steps = max(config.max_iters, state.step)  # a run may be resumed after the last step
+    tokens = state.tokens + (steps - state.step) * tokens_per_step
     epochs = tokens / corpus.tokens["train"]
     warning = ", enough to learn the corpus by heart" if epochs > MANY_EPOCHS else ""
     count = f"{processes} x " if processes > 1 else ""
@@ -58,7 +59,7 @@ def run_header(config, set_by, setup, state):
         f" {counted(shape.n_head, 'head')}, {shape.n_embd} wide, context {shape.block_size}\n"
         f"corpus   {corpus.folder}: {corpus.tokens['train']:,} tokens to train on,"
         f" {corpus.tokens['validation']:,} to validate on, vocabulary {corpus.vocab_size:,}{foreign}\n"
-        f"run      {counted(config.max_iters, 'step')} of {tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
+        f"run      {counted(steps, 'step')} of {tokens_per_step:,} tokens = {format_count(tokens)} tokens ="
         f" {epochs:,.2f} epochs{warning}, into {config.out_dir}{more}"
     )
 

@@ -154,7 +154,7 @@ class Recorder:
                 " --init_from=resume continues"
             )
             return
-        if 0 < self.config.patience <= state.since_best and state.step < self.config.max_iters:
+        if state.is_patience_over(self.config.patience) and state.step < self.config.max_iters:
             validations = counted(state.since_best, "validation was", "validations were")
             self.print(f"stopped early: {validations} not better than the best (--patience)")
         cuda = self.setup.device.type == "cuda"

@@ -7,7 +7,7 @@ other      a model to fine-tune: a checkpoint, a run, a Hugging Face folder, a n
 
 import contextlib
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -123,7 +123,7 @@ def read_progress(loaded, path):
         progress["counted"], progress["sums"] = progress.pop("losses"), {"train_loss": progress.pop("loss_sum")}
         progress["failed"], progress["failed_in_a_row"] = progress.pop("skipped"), progress.pop("skipped_in_a_row")
         progress["dtype"] = "float16" if loaded["scaler"]["scale"] > 1 else ""
-    state = TrainState.parse({"tokens": 0, "schedule_of": ""} | progress, where)
+    state = TrainState.parse({"tokens": 0, "schedule_of": "", "lr": 0.0} | progress, where)
     if not counts_tokens:
         state.tokens = state.sequences * loaded["model_config"]["block_size"]
     if state.step != loaded["step"]:
@@ -177,12 +177,15 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
     stepper.average.restore(loaded["weights"], f"the weights in {config.out_dir}/last.pt")
     if loaded["dtype"] == state.dtype:  # each type has its own scale
         stepper.scaler.load_state_dict(loaded["scaler"])
+    earlier = TrainConfig(**{name: value for name, value in loaded["config"].items() if name in OPTIONS})
+    if not state.lr and state.step:  # a file from before it had the rate, or a rate of 0
+        state.lr = get_lr(state.step - 1, earlier, state.schedule_start)
     lines = [f"resume   {config.out_dir} after step {state.step:,}"]
     if state.step >= config.max_iters:
         lines.append("         which is its last step: a larger --max_iters trains further")
     elif is_warm_restart(config, state):
         lines.append(restart_schedule(config, state))
-    elif climb := describe_climb(loaded["config"], config, state, get_lr):
+    elif climb := describe_climb(earlier, config, state, get_lr):
         lines.append(climb)
     for name, option in OPTIONS.items():
         was = loaded["config"].get(name, option.default)  # of an option that is newer than the checkpoint
@@ -200,6 +203,8 @@ def restore(loaded, config, state, stepper, corpus, get_lr):
     if reason:
         lines.append(f"{reason} the best starts over")
         state.best, state.best_step, state.since_best = math.inf, 0, 0
+    if state.is_patience_over(config.patience) and state.step < config.max_iters:
+        lines.append("patience is over: a larger --patience trains further, or --warm_restart")
     return "\n".join(lines)
 
 
@@ -217,24 +222,30 @@ def is_warm_restart(config, state):
 
 def restart_schedule(config, state):
     """Begin the learning rate's schedule again at this step; returns a line that says so. Raises UserError."""
-    state.schedule_start, state.schedule_of = state.step, torchrun_id() or ""
-    if config.warmup_iters > config.decay_steps - state.step:
+    state.schedule_start, state.schedule_of, state.since_best = state.step, torchrun_id() or "", 0
+    steps = config.schedule_steps - state.step
+    if steps <= 0:
         raise UserError(
-            f"warmup_iters {config.warmup_iters} is longer than the {counted(config.decay_steps - state.step, 'step')}"
-            " after the warm restart: give fewer, or a larger --max_iters"
+            f"lr_decay_iters {config.lr_decay_iters} is not after step {state.step}, where the schedule begins again:"
+            " give --lr_decay_iters=0, which is max_iters"
         )
-    return f"restart  the schedule begins again: warm-up, then the decay to step {config.decay_steps:,}"
+    if config.warmup_iters > steps:
+        raise UserError(
+            f"warmup_iters {config.warmup_iters} is longer than the {counted(steps, 'step')} after the warm restart:"
+            " give fewer, or a larger --max_iters"
+        )
+    then = f"the decay to step {config.decay_steps:,}" if config.decay_lr else "a constant rate"
+    return f"restart  the schedule begins again: warm-up, then {then}"
 
 
-def describe_climb(earlier_options, config, state, get_lr):
-    """A line where the learning rate rises at a resume, else ""."""
-    known = {name: value for name, value in earlier_options.items() if name in OPTIONS}
-    before = get_lr(state.step - 1, TrainConfig(**known), state.schedule_start)
+def describe_climb(earlier, config, state, get_lr):
+    """A line where the learning rate rises at a resume because its schedule ends later, else ""."""
     after = get_lr(state.step, config, state.schedule_start)
+    with_same_end = get_lr(state.step, replace(config, lr_decay_iters=earlier.decay_steps), state.schedule_start)
     in_warmup = state.step < state.schedule_start + config.warmup_iters
-    if after < 1.1 * before or in_warmup:
+    if after < 1.1 * max(state.lr, with_same_end) or in_warmup:
         return ""
     return (
-        f"warning  the learning rate rises from {before:.2g} to {after:.2g}, since the schedule is longer now:"
+        f"warning  the learning rate rises from {state.lr:.2g} to {after:.2g}, since the schedule is longer now:"
         f" --lr_decay_iters={state.step} keeps it low, --warm_restart begins a schedule with a warm-up"
     )

@@ -48,7 +48,7 @@ def set_up_here(config, set_by, loaded, group):
     devices.keep_freed_memory(device)
     if group.world_size > 1 and device.type == "cuda":
         device = devices.pick_device(f"cuda:{group.local_rank}")
-    if config.sequences_per_step % group.world_size:
+    if config.sequences_per_step % group.world_size and not config.eval_only:  # which takes no step
         raise UserError(
             f"{counted(config.sequences_per_step, 'sequence per step does', 'sequences per step do')} not divide among"
             f" {group.world_size} processes: give another batch_size"

@@ -30,6 +30,7 @@ class TrainState:
     sums: dict = field(default_factory=dict)  # {metric: its sum over these steps}
     failed: float = 0.0  # steps that were skipped because their gradient was not finite
     failed_in_a_row: float = 0.0
+    lr: float = 0.0  # learning rate of the last step
     grad_norm: float = 0.0  # of the last step
     micro_batch: int = 0  # sequences of a forward pass
     dtype: str = ""  # of the forward pass
@@ -37,6 +38,9 @@ class TrainState:
 
     def to_dict(self):
         return asdict(self)
+
+    def is_patience_over(self, patience):
+        return 0 < patience <= self.since_best
 
     @classmethod
     def parse(cls, values, where):
@@ -62,7 +66,9 @@ class StepMetrics:
     def __init__(self, device, state, group):
         self.group, self.names = group, list(state.sums)
         self.counts = torch.tensor([state.counted, state.failed, state.failed_in_a_row], device=device)
-        self.sums = torch.tensor(list(state.sums.values()), device=device)
+        # float64 adds float32 losses exactly: a resume in the middle of a line, or in other processes, rounds nothing
+        dtype = torch.float32 if device.type == "mps" else torch.float64  # which MPS lacks
+        self.sums = torch.tensor(list(state.sums.values()), dtype=dtype, device=device)
         self.grad_norm = torch.tensor(state.grad_norm, device=device)
 
     def update(self, means, grad_norm, failed):
