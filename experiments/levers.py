@@ -160,9 +160,9 @@ def try_levers(options):
     gpus = options.gpus or ",".join(map(str, range(torch.cuda.device_count()))) or "cpu"
     runs = Runs(setting, levers, seeds, time.monotonic() + 60 * options.minutes)
     threads = [threading.Thread(target=runs.work, args=(gpu.strip(),)) for gpu in gpus.split(",")]
-    for thread in threads:
-        thread.start()
     try:
+        for thread in threads:
+            thread.start()
         wait_for(threads)
     except BaseException:  # Ctrl-C or `kill`: begin no other run, and end those that run
         runs.deadline = 0

@@ -260,12 +260,12 @@ def study(options):
         how_many = f"{counted(len(runs), 'run')} on {counted(len(gpus) or 1, 'device')}"
         print(f"{options.corpus}, equal {budget}: {how_many}", flush=True)
         threads = []
-        for gpu in gpus or [""]:
-            path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
-            environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
-            threads.append(threading.Thread(target=work, args=(runs, table, environment, is_over, failures)))
-            threads[-1].start()
         try:
+            for gpu in gpus or [""]:
+                path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))  # from any folder
+                environment = os.environ | {"CUDA_VISIBLE_DEVICES": gpu, "PYTHONUNBUFFERED": "1", "PYTHONPATH": path}
+                threads.append(threading.Thread(target=work, args=(runs, table, environment, is_over, failures)))
+                threads[-1].start()
             wait_for(threads)
         finally:  # after Ctrl-C or `kill` no other run begins
             stop.set()

@@ -1,8 +1,6 @@
 """experiments/sense_study.py: runs side by side, their checkpoints asked, a table that a second call goes on with."""
 
 import os
-import signal
-import sys
 import threading
 from types import SimpleNamespace
 
@@ -11,7 +9,7 @@ from conftest import assert_mistake, call, wait_until
 
 from experiments import sense_pictures, sense_study
 from experiments.tables import read_table
-from slm.errors import UserError
+from slm.errors import UserError, wait_for
 
 STUDY = ["sense_study.py", "--corpus", "small", "--recipe", "recipe.py", "--points", "2", "--table", "sense.csv"]
 
@@ -85,21 +83,40 @@ def test_a_stopped_study_goes_on(study, here):
     assert "continues" in (folder / "train.log").read_text() or "resum" in (folder / "train.log").read_text()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="pthread_kill is Unix's")
-def test_an_interrupt_ends_the_study(study, monkeypatch):
+@pytest.mark.parametrize("moment", ["as its thread starts", "later"])
+def test_an_interrupt_ends_the_study(study, monkeypatch, moment):
     """The run that trains is asked to stop, and no other one begins."""
-    began = []
+    began, ended, waits = [], [], []
 
     def train(self, steps, environment, is_over):
         began.append(self.size)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        wait_until(is_over)
+        wait_until(is_over, seconds=60)
+        ended.append(self.size)
         return False
 
+    def interrupt():
+        wait_until(lambda: began)
+        raise KeyboardInterrupt
+
+    class InterruptedThread(threading.Thread):
+        def start(self):
+            super().start()
+            interrupt()
+
+    def interrupted_wait(threads):
+        waits.append(threads)
+        if len(waits) == 1:
+            interrupt()
+        wait_for(threads)
+
     monkeypatch.setattr(sense_study.Run, "train", train)
+    if moment == "later":
+        monkeypatch.setattr(sense_study, "wait_for", interrupted_wait)
+    else:
+        monkeypatch.setattr(sense_study.threading, "Thread", InterruptedThread)
     with pytest.raises(KeyboardInterrupt):
         study("--steps", "4")
-    assert began == ["large"]
+    assert began == ended == ["large"]
 
 
 def test_two_studies_share_a_table(tmp_path):
