@@ -140,7 +140,7 @@ def train(config, set_by, loaded=None, group=None):
         if is_line_due(run):
             report(run)
         stopped = is_check_due(run) and must_stop(run)
-        if stopped or run.state.step >= config.max_iters or is_patience_over(run):
+        if stopped or run.state.step >= config.max_iters or run.state.is_patience_over(config.patience):
             break
         take_step(run)
         run.stepper.average.update(run.state.step)
@@ -201,10 +201,6 @@ def is_check_due(run):
     """Whether to look for signals and failed steps: a look waits for the GPU, so not after each step."""
     interval = 1 if run.setup.device.type == "cpu" else min(run.config.log_interval, MOST_FAILED_STEPS)
     return is_validation_due(run) or run.state.step % interval == 0
-
-
-def is_patience_over(run):
-    return run.state.is_patience_over(run.config.patience)
 
 
 def must_stop(run):

@@ -42,7 +42,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path, error):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="FIFOs are Unix's")
 def test_a_fifo_where_a_file_is_written(tmp_path):
-    """Nobody reads it, and a write would wait for ever."""
+    """Nobody reads it, and a write would never end."""
     os.mkfifo(tmp_path / "f.partial")
     with pytest.raises(UserError, match=r"cannot write .*f: "), atomic_write(tmp_path / "f"):
         pass
